@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A generation: everything a session needs to know of one configuration. It is
+ * built whole (process/assemble.c), never changed, and counted: a session keeps
+ * the one it began with, several can be alive. Loop thread.
+ *
+ * The chain of a stage is a plain table of functions; what fills it in (modules
+ * or policies) stands below this folder in the house.
+ */
+#ifndef CORE_SESSION_GENERATION_H
+#define CORE_SESSION_GENERATION_H
+
+#include <postern/module.h>
+#include <postern/stage.h>
+
+#include "io/listener.h"
+#include "io/tls.h"
+
+struct pn_policy_set;
+
+/* One instance of a module in this worker. Lives until the worker ends; `config` is replaced. */
+struct pn_instance {
+	const struct pn_module *module; /* the core's own copy, rows included */
+	const char *name;               /* "mx" */
+	const void *config;             /* of the newest generation */
+	void *state;                    /* what start() made */
+	bool is_started;
+	struct pn_start start;
+	struct pn_instance *next;
+};
+
+/* How an instance is configured in one generation. */
+struct pn_instance_use {
+	struct pn_instance *instance;
+	const void *config;
+};
+
+/* A hook in a chain, C and Lua alike. */
+struct pn_chain_hook {
+	const char *label;   /* "hello" or "hello:name"; "antispam.lua:12": unique enough for people */
+	const char *summary;
+	const char *module;  /* for the what-is-running slot: module or policy file */
+	int order;
+	enum pn_hook_mode mode;
+	enum pn_on_error on_error;
+	uint32_t wall_budget_ms; /* never 0 */
+
+	/* Runs it. `user` is below; call->config and ->instance are set from `use`. */
+	enum pn_verdict (*run)(void *user, const struct pn_stage_call *call);
+	void *user;
+	struct pn_instance_use use; /* of modules */
+};
+
+struct pn_chain {
+	const struct pn_chain_hook *hooks; /* in the order they run */
+	size_t count;
+};
+
+/* A domain of ours. */
+struct pn_domain {
+	const char *name;               /* lower case */
+	struct pn_instance *store;      /* home store of its accounts */
+	struct pn_instance *directory;  /* knows its addresses */
+};
+
+struct pn_generation {
+	uint32_t number;
+	uint32_t references;
+	struct pn_arena *arena; /* all of it lives here */
+
+	const char *hostname;
+	const char *data_directory;
+
+	struct pn_chain chains[PN_STAGE_COUNT];
+
+	const struct pn_instance_use *instances;
+	size_t instance_count;
+	const struct pn_domain *domains;
+	size_t domain_count;
+	const struct pn_instance_use *authentications; /* in the order of the file */
+	size_t authentication_count;
+
+	struct pn_tls_server *tls; /* certificates; or NULL */
+
+	/* Limits of the core, one place (config/settings.c has the option rows). */
+	uint64_t memory_per_message;    /* a larger one is written to the store as it comes in */
+	uint64_t max_header_size;
+	uint32_t max_header_fields;
+	uint32_t max_hops;
+	uint64_t store_deadline_ms;
+	uint64_t auth_deadline_ms;
+	uint64_t dns_deadline_ms;
+
+	struct pn_policy_set *policies; /* freed with the generation */
+	void (*free_policies)(struct pn_policy_set *policies);
+};
+
+/* Counting. The last drop frees it. */
+struct pn_generation *pn_generation_keep(struct pn_generation *generation);
+void pn_generation_drop(struct pn_generation **generation);
+
+/* The configuration of an instance in this generation; NULL where it is not part of it. */
+const void *pn_generation_config(const struct pn_generation *generation,
+				 const struct pn_instance *instance);
+
+/* The domain of that name (any case), or NULL. */
+const struct pn_domain *pn_generation_domain(const struct pn_generation *generation,
+					     struct pn_slice name);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The version of the interface between the gateway and its modules, and what
+ * changed in it. Every public header includes this one.
+ *
+ * MINOR grows when something is added: older modules go on loading.
+ * MAJOR grows when something is removed or changed in a way an already compiled
+ * module would notice: such modules must be rebuilt.
+ *
+ * Before the first release MAJOR is 0 and every change is logged all the same.
+ *
+ * Change log
+ *   0.1  2026-11-21  First interface: options, hooks, protocols, stores,
+ *                    directories, authentication, transports, checks, caches,
+ *                    Lua libraries, jobs, tickets.
+ */
+#ifndef POSTERN_ABI_H
+#define POSTERN_ABI_H
+
+#include <stdint.h>
+
+#define PN_ABI_MAJOR 0
+#define PN_ABI_MINOR 1
+
+#define PN_MUST_CHECK __attribute__((warn_unused_result))
+#define PN_PRINTF(format_index, first_argument)                                                    \
+	__attribute__((format(printf, format_index, first_argument)))
+#define PN_NORETURN __attribute__((noreturn))
+#define PN_EXPORT __attribute__((visibility("default")))
+
+/* What stands between these two is exported by the gateway for its modules. */
+#ifdef __cplusplus
+#define PN_DECLARATIONS_BEGIN _Pragma("GCC visibility push(default)") extern "C" {
+#define PN_DECLARATIONS_END                                                                        \
+	}                                                                                          \
+	_Pragma("GCC visibility pop")
+#else
+#define PN_DECLARATIONS_BEGIN _Pragma("GCC visibility push(default)")
+#define PN_DECLARATIONS_END _Pragma("GCC visibility pop")
+#endif
+
+/*
+ * The ELF note in every module (section ".note.postern", owner "Postern", type
+ * PN_NOTE_TYPE). The gateway reads it from the file before the file is loaded,
+ * because constructors run inside dlopen(), before any other check could.
+ */
+#define PN_NOTE_OWNER "Postern"
+#define PN_NOTE_TYPE 1
+#define PN_NOTE_NAME_SIZE 32
+
+struct pn_note {
+	uint32_t owner_size;
+	uint32_t description_size;
+	uint32_t type;
+	char owner[8];
+	uint32_t abi_major;
+	uint32_t abi_minor;
+	uint32_t struct_size; /* of struct pn_module, as compiled */
+	char name[PN_NOTE_NAME_SIZE];
+};
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks: questions about a message whose answers need DNS (SPF, DKIM, DMARC …),
+ * written as pure functions. A check gets its inputs and the DNS answers that are
+ * known by now. Where answers are missing it names every question it can name by
+ * now and returns PN_PENDING; the gateway asks them, adds the answers and calls
+ * again. So a check runs from a zone file, from a recording, and under a fuzzer.
+ */
+#ifndef POSTERN_CHECK_H
+#define POSTERN_CHECK_H
+
+#include <postern/arena.h>
+#include <postern/dns.h>
+#include <postern/error.h>
+#include <postern/header.h>
+#include <postern/types.h>
+
+/* A key and a value: an input ("ip", "mail_from") or a fact ("spf", "pass"). */
+struct pn_check_value {
+	struct pn_slice key;
+	struct pn_slice value;
+};
+
+struct pn_check_input {
+	uint32_t struct_size;
+	int64_t now_ms;                       /* wall clock */
+	const struct pn_check_value *values;
+	size_t value_count;
+	const struct pn_header *header;       /* or NULL before the message */
+	const struct pn_dns_answer *const *answers;
+	size_t answer_count;
+};
+
+struct pn_check_output {
+	uint32_t struct_size;
+	const struct pn_dns_question *questions; /* with PN_PENDING: at least one that is new */
+	size_t question_count;
+	const struct pn_check_value *facts;      /* with PN_OK */
+	size_t fact_count;
+	struct pn_slice authentication_result;   /* its part of the field (RFC 8601), or "" */
+};
+
+struct pn_check {
+	uint32_t struct_size;
+	const char *name;      /* "spf" */
+	uint32_t max_rounds;   /* how often it may return PN_PENDING; at least 1 */
+	uint32_t max_questions; /* in all rounds together; at least 1 */
+
+	/* Pure: no I/O, no clock, no globals. PN_OK, PN_PENDING, or PN_FAILED. Any thread. */
+	enum pn_status (*run)(const void *config, const struct pn_check_input *input,
+			      struct pn_arena *arena, struct pn_check_output *output,
+			      struct pn_error *error);
+};
+
+#endif

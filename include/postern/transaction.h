@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A transaction: one message with its envelope, from the first command to its
+ * last delivery. It belongs to the session that received it until it was
+ * accepted; a session has at most one.
+ *
+ * A protocol that receives mail drives it in this order:
+ *
+ *	pn_transaction_begin      asks envelope.sender          PN_ANSWER_VERDICT
+ *	pn_transaction_add        looks up, envelope.recipient  PN_ANSWER_VERDICT, once each
+ *	pn_transaction_append     takes the message in pieces   may ask for a pause
+ *	pn_transaction_submit     judges, routes, commits       PN_ANSWER_ACCEPTED
+ *	pn_transaction_end        forgets it; on every path
+ *
+ * `continue` from every hook means: a recipient is accepted if it is local or the
+ * client is authenticated, else 550 5.7.1. The functions here decide it, once for
+ * all protocols. PN_ANSWER_ACCEPTED with `continue` or `accept` comes only after
+ * the message is durable.
+ *
+ * Loop thread only. Text is a stranger's unless a comment says otherwise.
+ */
+#ifndef POSTERN_TRANSACTION_H
+#define POSTERN_TRANSACTION_H
+
+#include <postern/address.h>
+#include <postern/header.h>
+#include <postern/protocol.h>
+#include <postern/stage.h>
+#include <postern/types.h>
+
+/* A parameter of MAIL FROM or RCPT TO: "SIZE=1000". */
+struct pn_parameter {
+	struct pn_slice name;  /* as given */
+	struct pn_slice value; /* "" where there was none */
+};
+
+struct pn_envelope_part {
+	uint32_t struct_size;
+	struct pn_address address;
+	const struct pn_parameter *parameters;
+	size_t parameter_count;
+};
+
+PN_DECLARATIONS_BEGIN
+
+/* ---- for protocols ---- */
+
+/*
+ * Opens a transaction and asks envelope.sender. Everything is copied. Returns PN_NEXT_ANSWER
+ * (PN_ANSWER_VERDICT). When the verdict refuses, the protocol calls pn_transaction_end.
+ */
+enum pn_next pn_transaction_begin(struct pn_session *session,
+				  const struct pn_envelope_part *sender);
+
+/*
+ * Adds a recipient: directory, envelope.recipient, and what follows if all say continue. Returns
+ * PN_NEXT_ANSWER (PN_ANSWER_VERDICT; result->recipient is set where it was accepted). The
+ * verdict is already one of accept, reject, defer, drop: nothing is left to decide.
+ */
+enum pn_next pn_transaction_add(struct pn_session *session,
+				const struct pn_envelope_part *recipient);
+
+/*
+ * Takes bytes of the message (CRLF line ends, dots already unstuffed). Returns `next`, or
+ * PN_NEXT_ANSWER (PN_ANSWER_BODY) when the disk must catch up first: the protocol then returns it
+ * and goes on at the answer. A message past its limit is counted but not kept;
+ * pn_transaction_submit then refuses it with 552 5.3.4.
+ */
+enum pn_next pn_transaction_append(struct pn_session *session, struct pn_slice bytes,
+				   enum pn_next next);
+
+/*
+ * The message is complete: message.headers (unless it ran), scan, decide, recipient.decide, change,
+ * route, mailbox.deliver, commit, message.accepted. Returns PN_NEXT_ANSWER (PN_ANSWER_ACCEPTED).
+ * The result is for the message as a whole; where `answers_per_recipient` was set,
+ * pn_recipient_result() says more.
+ */
+enum pn_next pn_transaction_submit(struct pn_session *session);
+
+/* Forgets the transaction, whatever its state. Fine without one. */
+void pn_transaction_end(struct pn_session *session);
+
+/* The largest message, in bytes; set once after begin (default 50 MiB). And: LMTP and PRDR can
+ * tell about each recipient. */
+void pn_transaction_set_max_size(struct pn_transaction *transaction, uint64_t bytes);
+void pn_transaction_set_answers_per_recipient(struct pn_transaction *transaction, bool value);
+
+/* The word for the "with" of the Received field ("ESMTPSA"); copied. */
+void pn_transaction_set_trace_word(struct pn_transaction *transaction, const char *word);
+
+/* ---- for everybody ---- */
+
+/* 20 letters and digits; goes into Received, replies, log and history. Clean text. */
+const char *pn_transaction_id(const struct pn_transaction *transaction);
+
+const struct pn_address *pn_transaction_sender(const struct pn_transaction *transaction);
+
+/* A parameter of MAIL FROM by name (any case), or NULL. */
+const struct pn_parameter *pn_transaction_parameter(const struct pn_transaction *transaction,
+						    struct pn_slice name);
+
+/* Accepted recipients, by index from 0; NULL past the end. */
+size_t pn_transaction_recipient_count(const struct pn_transaction *transaction);
+struct pn_recipient *pn_transaction_recipient(const struct pn_transaction *transaction,
+					      size_t index);
+
+/* The address as it was given, and as the directory or a hook made it. */
+const struct pn_address *pn_recipient_original(const struct pn_recipient *recipient);
+const struct pn_address *pn_recipient_address(const struct pn_recipient *recipient);
+const struct pn_parameter *pn_recipient_parameter(const struct pn_recipient *recipient,
+						  struct pn_slice name);
+
+/* Whether it is served here, and by which account ("" if not). */
+bool pn_recipient_is_local(const struct pn_recipient *recipient);
+struct pn_slice pn_recipient_account(const struct pn_recipient *recipient);
+
+/* How the transaction ended for it; valid in answered(PN_ANSWER_ACCEPTED) and message.accepted. */
+const struct pn_stage_result *pn_recipient_result(const struct pn_recipient *recipient);
+
+/* At mailbox.deliver: where to, and with which flags (space separated); may be changed by hooks. */
+struct pn_slice pn_recipient_mailbox(const struct pn_recipient *recipient);
+void pn_recipient_set_mailbox(struct pn_recipient *recipient, struct pn_slice mailbox);
+struct pn_slice pn_recipient_flags(const struct pn_recipient *recipient);
+void pn_recipient_set_flags(struct pn_recipient *recipient, struct pn_slice flags);
+
+/* Size of the message so far, as received, without our trace fields. */
+uint64_t pn_transaction_size(const struct pn_transaction *transaction);
+
+/* The parsed header, from message.headers on; NULL before. With edits of earlier hooks. */
+const struct pn_header *pn_transaction_header(struct pn_transaction *transaction);
+
+/*
+ * The beginning of the message as received (header and body), as much as is in memory (256 KiB by
+ * default): enough for most checks. Valid until the next call that changes the transaction.
+ */
+struct pn_slice pn_transaction_text(const struct pn_transaction *transaction);
+
+/* Scores and facts: added at any stage up to message.decide; shown to policy, kept in history. */
+void pn_transaction_add_score(struct pn_transaction *transaction, const char *name, double score);
+double pn_transaction_score(const struct pn_transaction *transaction);
+void pn_transaction_set_fact(struct pn_transaction *transaction, struct pn_slice key,
+			     struct pn_slice value);
+struct pn_slice pn_transaction_fact(const struct pn_transaction *transaction, struct pn_slice key);
+
+/* Notes: like facts, but for hooks only; they travel with the message. */
+void pn_transaction_set_note(struct pn_transaction *transaction, struct pn_slice key,
+			     struct pn_slice value);
+struct pn_slice pn_transaction_note(const struct pn_transaction *transaction, struct pn_slice key);
+
+/*
+ * Edits of the header, at message.headers and later up to message.change. They go into a journal:
+ * all of a hook's edits, or none if it fails. Names and values are checked by pn_header_write.
+ * PN_OK; PN_FAILED: bad name or value; PN_NOT_FOUND: no such field; PN_LIMIT: too many edits.
+ */
+PN_MUST_CHECK enum pn_status pn_transaction_header_add(struct pn_transaction *transaction,
+						       struct pn_slice name, struct pn_slice value);
+PN_MUST_CHECK enum pn_status pn_transaction_header_remove(struct pn_transaction *transaction,
+							  struct pn_slice name, size_t index);
+PN_MUST_CHECK enum pn_status pn_transaction_header_replace(struct pn_transaction *transaction,
+							   struct pn_slice name, size_t index,
+							   struct pn_slice value);
+
+PN_DECLARATIONS_END
+
+#endif
