@@ -21,6 +21,7 @@ struct pn_policy_file {
 	const char *label;            /* as written: "antispam.lua" */
 	const char *const *allow;     /* libraries it is granted; NULL-terminated */
 	uint64_t cpu_ms;              /* of one run of a hook; at least 1 */
+	uint64_t wall_ms;             /* of its hooks that name no budget, waiting included; at least 1 */
 	uint64_t memory_bytes;        /* of the whole state; at least 1 MiB */
 	const char *file;             /* the configuration file and line that mention it */
 	int line;
