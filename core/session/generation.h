@@ -95,6 +95,9 @@ struct pn_generation {
 	void (*free_policies)(struct pn_policy_set *policies);
 };
 
+/* The one in use: new sessions begin with it. Set by the process layer. */
+extern struct pn_generation *pn_generation_current;
+
 /* Counting. The last drop frees it. */
 struct pn_generation *pn_generation_keep(struct pn_generation *generation);
 void pn_generation_drop(struct pn_generation **generation);

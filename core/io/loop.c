@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop, on libuv. One in a process: what runs in a worker belongs to one
+ * thread, and saying so with a static spares every caller a parameter that could
+ * only ever have one value.
+ */
+#include "io/loop.h"
+
+#include <postern/clock.h>
+#include <postern/job.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <uv.h>
+
+struct pn_timer {
+	uv_timer_t handle;
+	void (*fired)(void *user);
+	void *user;
+};
+
+struct pn_watch {
+	uv_poll_t handle;
+	void (*ready)(void *user, int events);
+	void *user;
+	int descriptor;
+	int events;
+	bool close_descriptor;
+};
+
+struct pn_waker {
+	uv_async_t handle;
+	void (*woken)(void *user);
+	void *user;
+};
+
+struct signal_watch {
+	uv_signal_t handle;
+	void (*received)(void *user);
+	void *user;
+};
+
+static struct {
+	uv_loop_t loop;
+	uv_idle_t idle;       /* active only while tasks are queued */
+	uv_check_t after_poll;
+	uv_prepare_t before_poll;
+	struct pn_task *first;
+	struct pn_task **last;
+	size_t task_count;
+	pthread_t thread;
+	bool exists;
+	uint64_t turn_start_ns;
+	uint64_t longest_turn_ns;
+} here;
+
+static void *allocate(size_t size)
+{
+	void *memory = calloc(1, size);
+
+	if (memory == NULL)
+		abort();
+	return memory;
+}
+
+static void free_handle(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+bool pn_loop_is_here(void)
+{
+	return here.exists && pthread_equal(here.thread, pthread_self());
+}
+
+static void run_tasks(uv_idle_t *idle)
+{
+	/* Only as many as are queued by now: a task that queues itself again waits for the next
+	 * turn, after the sockets had theirs. One at a time, as any of them may cancel another. */
+	for (size_t left = here.task_count; left > 0 && here.first != NULL; left--) {
+		struct pn_task *task = here.first;
+
+		pn_task_cancel(task);
+		task->run(task);
+	}
+	if (here.first == NULL)
+		uv_idle_stop(idle);
+}
+
+static void turn_begins(uv_check_t *check)
+{
+	(void)check;
+	here.turn_start_ns = uv_hrtime();
+}
+
+static void turn_ends(uv_prepare_t *prepare)
+{
+	uint64_t spent = here.turn_start_ns == 0 ? 0 : uv_hrtime() - here.turn_start_ns;
+
+	(void)prepare;
+	if (spent > here.longest_turn_ns)
+		here.longest_turn_ns = spent;
+}
+
+uint64_t pn_loop_longest_turn_ns(void)
+{
+	uint64_t longest = here.longest_turn_ns;
+
+	here.longest_turn_ns = 0;
+	return longest;
+}
+
+enum pn_status pn_loop_new(struct pn_error *error)
+{
+	int result = uv_loop_init(&here.loop);
+
+	if (result != 0)
+		return pn_fail(error, "cannot make the event loop: %s", uv_strerror(result));
+	here.thread = pthread_self();
+	here.last = &here.first;
+	here.exists = true;
+	uv_idle_init(&here.loop, &here.idle);
+	uv_check_init(&here.loop, &here.after_poll);
+	uv_check_start(&here.after_poll, turn_begins);
+	uv_unref((uv_handle_t *)&here.after_poll);
+	uv_prepare_init(&here.loop, &here.before_poll);
+	uv_prepare_start(&here.before_poll, turn_ends);
+	uv_unref((uv_handle_t *)&here.before_poll);
+	return PN_OK;
+}
+
+void pn_loop_run(void)
+{
+	uv_run(&here.loop, UV_RUN_DEFAULT);
+}
+
+void pn_loop_stop(void)
+{
+	uv_stop(&here.loop);
+}
+
+static void close_forgotten(uv_handle_t *handle, void *user)
+{
+	(void)user;
+	if (uv_is_closing(handle))
+		return;
+	if (handle->type == UV_SIGNAL)
+		uv_close(handle, free_handle);
+	else
+		uv_close(handle, NULL);
+}
+
+void pn_loop_free(void)
+{
+	if (!here.exists)
+		return;
+	uv_walk(&here.loop, close_forgotten, NULL);
+	uv_run(&here.loop, UV_RUN_DEFAULT);
+	uv_loop_close(&here.loop);
+	here.exists = false;
+}
+
+void pn_task_queue(struct pn_task *task)
+{
+	pn_assert_on_loop();
+	if (task->is_queued)
+		return;
+	task->is_queued = true;
+	task->next = NULL;
+	*here.last = task;
+	here.last = &task->next;
+	here.task_count++;
+	uv_idle_start(&here.idle, run_tasks);
+}
+
+void pn_task_cancel(struct pn_task *task)
+{
+	struct pn_task **link = &here.first;
+
+	if (!task->is_queued)
+		return;
+	while (*link != NULL && *link != task)
+		link = &(*link)->next;
+	if (*link == task) {
+		*link = task->next;
+		if (here.last == &task->next)
+			here.last = link;
+		here.task_count--;
+	}
+	task->is_queued = false;
+	task->next = NULL;
+}
+
+static void timer_fired(uv_timer_t *handle)
+{
+	struct pn_timer *timer = (struct pn_timer *)handle;
+
+	timer->fired(timer->user);
+}
+
+struct pn_timer *pn_timer_new(void (*fired)(void *user), void *user)
+{
+	struct pn_timer *timer = allocate(sizeof(*timer));
+
+	uv_timer_init(&here.loop, &timer->handle);
+	timer->fired = fired;
+	timer->user = user;
+	return timer;
+}
+
+void pn_timer_set(struct pn_timer *timer, uint64_t milliseconds)
+{
+	uv_timer_start(&timer->handle, timer_fired, milliseconds, 0);
+}
+
+void pn_timer_stop(struct pn_timer *timer)
+{
+	uv_timer_stop(&timer->handle);
+}
+
+void pn_timer_free(struct pn_timer **timer)
+{
+	if (*timer == NULL)
+		return;
+	uv_timer_stop(&(*timer)->handle);
+	uv_close((uv_handle_t *)&(*timer)->handle, free_handle);
+	*timer = NULL;
+}
+
+static void watch_ready(uv_poll_t *handle, int status, int events)
+{
+	struct pn_watch *watch = (struct pn_watch *)handle;
+	int ready = 0;
+
+	/* An error on the descriptor is found by whoever reads or writes it next. */
+	if (status < 0)
+		ready = watch->events;
+	if ((events & (UV_READABLE | UV_DISCONNECT)) != 0)
+		ready |= PN_WATCH_READ;
+	if ((events & UV_WRITABLE) != 0)
+		ready |= PN_WATCH_WRITE;
+	watch->ready(watch->user, ready);
+}
+
+enum pn_status pn_watch_new(int descriptor, void (*ready)(void *user, int events), void *user,
+			    struct pn_watch **watch_out, struct pn_error *error)
+{
+	struct pn_watch *watch = allocate(sizeof(*watch));
+	int result = uv_poll_init(&here.loop, &watch->handle, descriptor);
+
+	if (result != 0) {
+		free(watch);
+		return pn_fail(error, "cannot watch descriptor %d: %s", descriptor,
+			       uv_strerror(result));
+	}
+	watch->descriptor = descriptor;
+	watch->ready = ready;
+	watch->user = user;
+	*watch_out = watch;
+	return PN_OK;
+}
+
+void pn_watch_set(struct pn_watch *watch, int events)
+{
+	int wanted = 0;
+
+	if (watch->events == events)
+		return;
+	watch->events = events;
+	if ((events & PN_WATCH_READ) != 0)
+		wanted |= UV_READABLE;
+	if ((events & PN_WATCH_WRITE) != 0)
+		wanted |= UV_WRITABLE;
+	if (wanted == 0)
+		uv_poll_stop(&watch->handle);
+	else
+		uv_poll_start(&watch->handle, wanted, watch_ready);
+}
+
+int pn_watch_events(const struct pn_watch *watch)
+{
+	return watch->events;
+}
+
+static void watch_closed(uv_handle_t *handle)
+{
+	struct pn_watch *watch = (struct pn_watch *)handle;
+
+	free(watch);
+}
+
+void pn_watch_free(struct pn_watch **watch, bool close_descriptor)
+{
+	if (*watch == NULL)
+		return;
+	uv_poll_stop(&(*watch)->handle);
+	/* uv_poll_stop took it out of epoll; the number may be used again from here on. */
+	if (close_descriptor)
+		close((*watch)->descriptor);
+	uv_close((uv_handle_t *)&(*watch)->handle, watch_closed);
+	*watch = NULL;
+}
+
+static void waker_woken(uv_async_t *handle)
+{
+	struct pn_waker *waker = (struct pn_waker *)handle;
+
+	waker->woken(waker->user);
+}
+
+struct pn_waker *pn_waker_new(void (*woken)(void *user), void *user)
+{
+	struct pn_waker *waker = allocate(sizeof(*waker));
+
+	uv_async_init(&here.loop, &waker->handle, waker_woken);
+	uv_unref((uv_handle_t *)&waker->handle);
+	waker->woken = woken;
+	waker->user = user;
+	return waker;
+}
+
+void pn_waker_wake(struct pn_waker *waker)
+{
+	uv_async_send(&waker->handle);
+}
+
+void pn_waker_free(struct pn_waker **waker)
+{
+	if (*waker == NULL)
+		return;
+	uv_close((uv_handle_t *)&(*waker)->handle, free_handle);
+	*waker = NULL;
+}
+
+static void signal_received(uv_signal_t *handle, int number)
+{
+	struct signal_watch *watch = (struct signal_watch *)handle;
+
+	(void)number;
+	watch->received(watch->user);
+}
+
+enum pn_status pn_loop_on_signal(int signal_number, void (*received)(void *user), void *user,
+				 struct pn_error *error)
+{
+	struct signal_watch *watch = allocate(sizeof(*watch));
+	int result;
+
+	watch->received = received;
+	watch->user = user;
+	uv_signal_init(&here.loop, &watch->handle);
+	uv_unref((uv_handle_t *)&watch->handle);
+	result = uv_signal_start(&watch->handle, signal_received, signal_number);
+	if (result != 0)
+		return pn_fail(error, "cannot watch signal %d: %s", signal_number,
+			       uv_strerror(result));
+	return PN_OK;
+}
+
+void pn_assert_on_loop(void)
+{
+	if (!pn_loop_is_here()) {
+		fputs("postern: called on a thread that is not the loop's\n", stderr);
+		abort();
+	}
+}
+
+void pn_assert_on_worker(void)
+{
+	if (pn_loop_is_here()) {
+		fputs("postern: blocking work was called on the loop thread\n", stderr);
+		abort();
+	}
+}

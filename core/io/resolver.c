@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DNS through libunbound. Its thread answers through a descriptor that the loop
+ * watches; with a zone file the same library serves the answers from local data,
+ * so that tests run the same code.
+ */
+#include "io/resolver.h"
+
+#include <postern/arena.h>
+#include <postern/log.h>
+#include <postern/text.h>
+#include <postern/ticket.h>
+
+#include "io/loop.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unbound.h>
+#include <unistd.h>
+
+enum { MAX_RECORDS = 500, MAX_SILENT_NAMES = 256 };
+
+#define TRUST_ANCHOR "/usr/share/dns/root.key"
+
+static struct {
+	struct pn_resolver_settings settings;
+	struct ub_ctx *unbound;
+	struct pn_watch *watch;
+	char *silent_names[MAX_SILENT_NAMES]; /* of the zone file: TIMEOUT and SERVFAIL */
+	size_t silent_count;
+} resolver;
+
+/* A question under way; the arena holds it and later its answer. */
+struct dns_query {
+	struct pn_arena *arena;
+	struct pn_ticket ticket;
+	struct pn_dns_answer answer;
+	struct pn_dns_record *records;
+};
+
+static void release_query(void *pointer)
+{
+	struct dns_query *query = (struct dns_query *)((char *)pointer -
+						       offsetof(struct dns_query, answer));
+	struct pn_arena *arena = query->arena;
+
+	pn_arena_free(&arena);
+}
+
+static void answer_query(struct dns_query *query)
+{
+	query->answer.struct_size = sizeof(query->answer);
+	query->answer.record_size = sizeof(struct pn_dns_record);
+	query->answer.records = query->records;
+	pn_ticket_answer(query->ticket, PN_ANSWER_DNS, PN_OK, &query->answer, release_query, NULL);
+}
+
+static void answer_trouble(struct dns_query *query, const char *reason)
+{
+	char room[120];
+
+	query->answer.outcome = PN_DNS_TROUBLE;
+	query->answer.record_count = 0;
+	query->answer.reason = pn_arena_keep(
+		query->arena,
+		pn_slice_of(pn_text_printable(room, sizeof(room), pn_slice_of(reason))));
+	answer_query(query);
+}
+
+/* A name in wire form (uncompressed, as libunbound gives it) into text. False: not a clean name. */
+static bool read_name(struct pn_arena *arena, struct pn_slice wire, struct pn_slice *name_out)
+{
+	char text[256];
+	size_t size = 0;
+	size_t at = 0;
+
+	while (at < wire.size && wire.data[at] != 0) {
+		size_t label = (uint8_t)wire.data[at++];
+
+		if (label > 63 || label > wire.size - at || size + label + 1 >= sizeof(text))
+			return false;
+		if (size > 0)
+			text[size++] = '.';
+		for (size_t i = 0; i < label; i++) {
+			char byte = wire.data[at + i];
+
+			if (!((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+			      (byte >= '0' && byte <= '9') || byte == '-' || byte == '_'))
+				return false;
+			text[size++] = byte;
+		}
+		at += label;
+	}
+	if (at >= wire.size)
+		return false;
+	*name_out = pn_arena_keep(arena, pn_slice_make(text, size));
+	return true;
+}
+
+static uint16_t read_number(const char *bytes)
+{
+	return (uint16_t)((uint8_t)bytes[0] << 8 | (uint8_t)bytes[1]);
+}
+
+static bool read_text(struct pn_arena *arena, struct pn_slice wire, struct pn_slice *text_out)
+{
+	char *text = pn_arena_allocate(arena, wire.size);
+	size_t size = 0;
+	size_t at = 0;
+
+	while (at < wire.size) {
+		size_t part = (uint8_t)wire.data[at++];
+
+		if (part > wire.size - at)
+			return false;
+		memcpy(text + size, wire.data + at, part);
+		size += part;
+		at += part;
+	}
+	*text_out = pn_slice_make(text, size);
+	return true;
+}
+
+static bool read_address(struct pn_arena *arena, int family, struct pn_slice wire,
+			 struct pn_slice *text_out)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (wire.size != (family == AF_INET ? 4u : 16u) ||
+	    inet_ntop(family, wire.data, text, sizeof(text)) == NULL)
+		return false;
+	*text_out = pn_arena_keep(arena, pn_slice_of(text));
+	return true;
+}
+
+/* One record's data. False: malformed, or a name that nobody should use. */
+static bool read_record(struct pn_arena *arena, enum pn_dns_type type, struct pn_slice wire,
+			struct pn_dns_record *record)
+{
+	size_t skip = type == PN_DNS_MX ? 2 : type == PN_DNS_SRV ? 6 : 0;
+
+	switch (type) {
+	case PN_DNS_A:
+		return read_address(arena, AF_INET, wire, &record->value);
+	case PN_DNS_AAAA:
+		return read_address(arena, AF_INET6, wire, &record->value);
+	case PN_DNS_TXT:
+		return read_text(arena, wire, &record->value);
+	case PN_DNS_TLSA:
+		if (wire.size < 4)
+			return false;
+		record->priority = (uint8_t)wire.data[0];
+		record->weight = (uint8_t)wire.data[1];
+		record->port = (uint8_t)wire.data[2];
+		record->value = pn_arena_keep(arena, pn_slice_make(wire.data + 3, wire.size - 3));
+		return true;
+	default:
+		if (wire.size <= skip)
+			return false;
+		if (skip >= 2)
+			record->priority = read_number(wire.data);
+		if (skip == 6) {
+			record->weight = read_number(wire.data + 2);
+			record->port = read_number(wire.data + 4);
+		}
+		return read_name(arena, pn_slice_make(wire.data + skip, wire.size - skip),
+				 &record->value);
+	}
+}
+
+static void read_records(struct dns_query *query, const struct ub_result *result)
+{
+	size_t count = 0;
+
+	while (count < MAX_RECORDS && result->data[count] != NULL)
+		count++;
+	query->records = PN_ARENA_ARRAY(query->arena, count, struct pn_dns_record);
+	for (size_t i = 0; i < count; i++) {
+		struct pn_slice wire = pn_slice_make(result->data[i], (size_t)result->len[i]);
+
+		if (read_record(query->arena, query->answer.question.type, wire,
+				&query->records[query->answer.record_count]))
+			query->answer.record_count++;
+		else
+			query->answer.refused_count++;
+	}
+}
+
+static void resolved(void *user, int status, struct ub_result *result)
+{
+	struct dns_query *query = user;
+
+	if (status != 0 || result == NULL) {
+		answer_trouble(query, status == 0 ? "no answer" : ub_strerror(status));
+	} else if (result->bogus) {
+		answer_trouble(query, "the answer is not what its signatures say");
+	} else if (result->havedata) {
+		read_records(query, result);
+		query->answer.outcome = PN_DNS_FOUND;
+		query->answer.secure = result->secure;
+		query->answer.ttl_seconds = result->ttl > 0 ? (uint32_t)result->ttl : 0;
+		answer_query(query);
+	} else if (result->rcode == 3) {
+		query->answer.outcome = PN_DNS_NO_NAME;
+		answer_query(query);
+	} else if (result->rcode == 0) {
+		query->answer.outcome = PN_DNS_NO_DATA;
+		answer_query(query);
+	} else {
+		answer_trouble(query, "the name servers failed");
+	}
+	if (result != NULL)
+		ub_resolve_free(result);
+}
+
+static void answers_wait(void *user, int events)
+{
+	(void)user;
+	(void)events;
+	ub_process(resolver.unbound);
+}
+
+static void add_silent_name(const char *line)
+{
+	size_t size = strcspn(line, " \t");
+
+	if (resolver.silent_count == MAX_SILENT_NAMES)
+		return;
+	if (size > 0 && line[size - 1] == '.')
+		size--;
+	resolver.silent_names[resolver.silent_count++] = strndup(line, size);
+}
+
+static enum pn_status read_zone(struct ub_ctx *unbound, const char *path, struct pn_error *error)
+{
+	FILE *file = fopen(path, "re");
+	char line[4096];
+	int number = 0;
+	enum pn_status status = PN_OK;
+
+	if (file == NULL)
+		return pn_fail_errno(error, errno, "cannot read the zone file %s", path);
+	ub_ctx_zone_add(unbound, ".", "static");
+	while (status == PN_OK && fgets(line, sizeof(line), file) != NULL) {
+		number++;
+		line[strcspn(line, "\r\n")] = '\0';
+		if (line[0] == '\0' || line[0] == ';' || line[0] == '#')
+			continue;
+		if (strstr(line, "TIMEOUT") != NULL || strstr(line, "SERVFAIL") != NULL)
+			add_silent_name(line);
+		else if (ub_ctx_data_add(unbound, line) != 0)
+			status = pn_fail(error, "%s:%d: not a record: write \"name TTL IN TYPE data\"",
+					 path, number);
+	}
+	fclose(file);
+	return status;
+}
+
+enum pn_status pn_resolver_configure(const struct pn_resolver_settings *settings,
+				     struct pn_error *error)
+{
+	resolver.settings = *settings;
+	if (settings->zone_file[0] != '\0' && access(settings->zone_file, R_OK) != 0)
+		return pn_fail_errno(error, errno, "cannot read the zone file %s",
+				     settings->zone_file);
+	return PN_OK;
+}
+
+static enum pn_status set_up(struct ub_ctx *unbound, struct pn_error *error)
+{
+	const struct pn_text_list *servers = &resolver.settings.servers;
+	const char *zone_file = resolver.settings.zone_file;
+
+	ub_ctx_async(unbound, 1);
+	ub_ctx_set_option(unbound, "msg-cache-size:", "4m");
+	ub_ctx_set_option(unbound, "rrset-cache-size:", "8m");
+	ub_ctx_set_option(unbound, "do-not-query-localhost:", "no");
+	if (zone_file != NULL && zone_file[0] != '\0')
+		return read_zone(unbound, zone_file, error);
+	if (access(TRUST_ANCHOR, R_OK) == 0)
+		ub_ctx_add_ta_file(unbound, TRUST_ANCHOR);
+	if (servers->count == 0)
+		ub_ctx_resolvconf(unbound, NULL);
+	for (size_t i = 0; i < servers->count; i++) {
+		if (ub_ctx_set_fwd(unbound, servers->items[i]) != 0)
+			return pn_fail(error, "\"%s\" is not the address of a resolver",
+				       servers->items[i]);
+	}
+	return PN_OK;
+}
+
+static enum pn_status start(struct pn_error *error)
+{
+	struct ub_ctx *unbound = ub_ctx_create();
+
+	if (unbound == NULL)
+		return pn_fail(error, "cannot start the resolver");
+	if (set_up(unbound, error) != PN_OK ||
+	    pn_watch_new(ub_fd(unbound), answers_wait, NULL, &resolver.watch, error) != PN_OK) {
+		ub_ctx_delete(unbound);
+		return PN_FAILED;
+	}
+	pn_watch_set(resolver.watch, PN_WATCH_READ);
+	resolver.unbound = unbound;
+	return PN_OK;
+}
+
+static bool is_silent(const char *name)
+{
+	for (size_t i = 0; i < resolver.silent_count; i++) {
+		if (strcasecmp(resolver.silent_names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+void pn_resolver_ask(const struct pn_dns_question *question, struct pn_ticket ticket)
+{
+	struct pn_arena *arena = pn_arena_new();
+	struct dns_query *query = PN_ARENA_NEW(arena, struct dns_query);
+	struct pn_slice name = question->name;
+	struct pn_error error;
+	char *text;
+
+	if (name.size > 0 && name.data[name.size - 1] == '.')
+		name.size--;
+	text = pn_arena_keep_text(arena, name);
+	query->arena = arena;
+	query->ticket = ticket;
+	query->answer.question.name = pn_slice_of(text);
+	query->answer.question.type = question->type;
+	if (name.size == 0 || name.size > 253 || memchr(name.data, 0, name.size) != NULL) {
+		/* What cannot be a name does not exist. */
+		query->answer.outcome = PN_DNS_NO_NAME;
+		answer_query(query);
+		return;
+	}
+	if (resolver.unbound == NULL && start(&error) != PN_OK) {
+		pn_log(PN_LOG_ERROR, "dns", "%s", error.text);
+		answer_trouble(query, "the resolver could not be started");
+		return;
+	}
+	if (is_silent(text)) {
+		answer_trouble(query, "the name servers do not answer");
+		return;
+	}
+	if (ub_resolve_async(resolver.unbound, text, (int)question->type, 1, query, resolved,
+			     NULL) != 0)
+		answer_trouble(query, "the resolver does not take the question");
+}
+
+void pn_resolver_stop(void)
+{
+	if (resolver.unbound == NULL)
+		return;
+	pn_watch_free(&resolver.watch, false);
+	ub_ctx_delete(resolver.unbound);
+	resolver.unbound = NULL;
+	for (size_t i = 0; i < resolver.silent_count; i++)
+		free(resolver.silent_names[i]);
+	resolver.silent_count = 0;
+}
+
+enum pn_status pn_dns_type_of(struct pn_slice word, enum pn_dns_type *type_out)
+{
+	static const struct {
+		const char *word;
+		enum pn_dns_type type;
+	} types[] = {
+		{ "A", PN_DNS_A },     { "NS", PN_DNS_NS },   { "CNAME", PN_DNS_CNAME },
+		{ "SOA", PN_DNS_SOA }, { "PTR", PN_DNS_PTR }, { "MX", PN_DNS_MX },
+		{ "TXT", PN_DNS_TXT }, { "AAAA", PN_DNS_AAAA }, { "SRV", PN_DNS_SRV },
+		{ "TLSA", PN_DNS_TLSA },
+	};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (pn_slice_equal_ignore_case(word, pn_slice_of(types[i].word))) {
+			*type_out = types[i].type;
+			return PN_OK;
+		}
+	}
+	return PN_NOT_FOUND;
+}

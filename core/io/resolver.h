@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The resolver: libunbound on a thread of its own, DNSSEC validated with the
+ * system's trust anchor, cache bounded. Or a zone file, for tests and checks:
+ * lines "name TTL IN TYPE rdata", with TIMEOUT or SERVFAIL as rdata for a name that
+ * does not answer. It starts with the first question. Loop thread.
+ */
+#ifndef CORE_IO_RESOLVER_H
+#define CORE_IO_RESOLVER_H
+
+#include <postern/dns.h>
+#include <postern/error.h>
+#include <postern/option.h>
+
+struct pn_resolver_settings {
+	struct pn_text_list servers; /* addresses; empty: /etc/resolv.conf */
+	const char *zone_file;       /* or "" */
+	uint64_t deadline_ms;
+};
+
+/* Once, at start. Texts must live as long as the process. PN_FAILED: zone file unreadable. */
+PN_MUST_CHECK enum pn_status pn_resolver_configure(const struct pn_resolver_settings *settings,
+						   struct pn_error *error);
+
+void pn_resolver_ask(const struct pn_dns_question *question, struct pn_ticket ticket);
+
+void pn_resolver_stop(void);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What hooks and protocols may ask of a session: <postern/session.h>. */
+#include "session/session.h"
+
+#include <postern/text.h>
+
+#include "io/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const char *pn_session_id(const struct pn_session *session)
+{
+	return session->id;
+}
+
+const char *pn_session_protocol(const struct pn_session *session)
+{
+	return session->protocol->name;
+}
+
+const char *pn_session_instance_name(const struct pn_session *session)
+{
+	return session->instance != NULL ? session->instance->name : "";
+}
+
+const char *pn_session_listener(const struct pn_session *session)
+{
+	return session->listener;
+}
+
+void *pn_session_instance(const struct pn_session *session)
+{
+	return session->instance != NULL ? session->instance->state : NULL;
+}
+
+const void *pn_session_config(const struct pn_session *session)
+{
+	return session->config;
+}
+
+const char *pn_session_hostname(const struct pn_session *session)
+{
+	return session->generation->hostname;
+}
+
+const char *pn_session_peer(const struct pn_session *session)
+{
+	return session->peer;
+}
+
+uint16_t pn_session_peer_port(const struct pn_session *session)
+{
+	return session->peer_port;
+}
+
+bool pn_session_peer_is_loopback(const struct pn_session *session)
+{
+	return session->peer_is_loopback;
+}
+
+bool pn_session_is_encrypted(const struct pn_session *session)
+{
+	return session->stream != NULL && pn_stream_is_encrypted(session->stream);
+}
+
+const char *pn_session_tls_version(const struct pn_session *session)
+{
+	return session->stream == NULL ? "" : pn_stream_tls_version(session->stream);
+}
+
+const char *pn_session_tls_cipher(const struct pn_session *session)
+{
+	return session->stream == NULL ? "" : pn_stream_tls_cipher(session->stream);
+}
+
+const char *pn_session_tls_server_name(const struct pn_session *session)
+{
+	return session->stream == NULL ? "" : pn_stream_tls_server_name(session->stream);
+}
+
+bool pn_session_can_start_tls(const struct pn_session *session)
+{
+	return session->tls_allowed && !pn_session_is_encrypted(session);
+}
+
+struct pn_slice pn_session_hello(const struct pn_session *session)
+{
+	return session->hello;
+}
+
+/* Room in the session's arena is for ever: a client that greets a thousand times gets it once. */
+static void keep_in_place(struct pn_session *session, struct pn_slice *place, struct pn_slice text)
+{
+	if (place->data != NULL && text.size <= place->size) {
+		memmove((char *)(uintptr_t)place->data, text.data, text.size);
+		place->size = text.size;
+		return;
+	}
+	if (!pn_slice_equal(*place, text))
+		*place = pn_arena_keep(session->arena, text);
+}
+
+void pn_session_set_hello(struct pn_session *session, struct pn_slice name)
+{
+	keep_in_place(session, &session->hello, name);
+}
+
+struct pn_slice pn_session_identity(const struct pn_session *session)
+{
+	return session->identity;
+}
+
+const struct pn_account *pn_session_account(const struct pn_session *session)
+{
+	return session->account;
+}
+
+struct pn_transaction *pn_session_transaction(const struct pn_session *session)
+{
+	return session->transaction;
+}
+
+unsigned pn_session_worker(const struct pn_session *session)
+{
+	(void)session;
+	return pn_session_world.worker_number;
+}
+
+uint32_t pn_session_peer_count(const struct pn_session *session)
+{
+	return pn_session_world.count_address(session->peer, 0);
+}
+
+struct pn_arena *pn_session_arena(struct pn_session *session)
+{
+	return session->arena;
+}
+
+void *pn_session_user(const struct pn_session *session)
+{
+	return session->user;
+}
+
+static struct pn_session_note *find_note(const struct pn_session *session, struct pn_slice key)
+{
+	struct pn_session_note *note = session->notes;
+
+	while (note != NULL && !pn_slice_equal(note->key, key))
+		note = note->next;
+	return note;
+}
+
+void pn_session_set_note(struct pn_session *session, struct pn_slice key, struct pn_slice value)
+{
+	struct pn_session_note *note = find_note(session, key);
+
+	if (note == NULL) {
+		note = PN_ARENA_NEW(session->arena, struct pn_session_note);
+		note->key = pn_arena_keep(session->arena, key);
+		note->next = session->notes;
+		session->notes = note;
+	}
+	keep_in_place(session, &note->value, value);
+}
+
+struct pn_slice pn_session_note(const struct pn_session *session, struct pn_slice key)
+{
+	const struct pn_session_note *note = find_note(session, key);
+
+	return note == NULL ? PN_SLICE_NONE : note->value;
+}
+
+struct pn_event *pn_session_event(struct pn_session *session, enum pn_log_level level,
+				  const char *what)
+{
+	struct pn_event *event = pn_event_new(level, what);
+
+	pn_event_id(event, "session", session->id);
+	pn_event_text(event, "protocol", pn_slice_of(session->protocol->name));
+	pn_event_text(event, "instance", pn_slice_of(pn_session_instance_name(session)));
+	pn_event_text(event, "peer", pn_slice_of(session->peer));
+	if (session->identity.size > 0)
+		pn_event_text(event, "identity", session->identity);
+	return event;
+}
+
+void pn_session_log(struct pn_session *session, const char *format, ...)
+{
+	struct pn_event *event;
+	char text[1024];
+	va_list arguments;
+
+	if (!pn_log_wants(PN_LOG_INFO))
+		return;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	event = pn_session_event(session, PN_LOG_INFO, "note");
+	pn_event_text(event, "text", pn_slice_of(text));
+	pn_event_send(&event);
+}

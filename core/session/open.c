@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How sessions begin: an accepted connection or one that we make, TLS at once or
+ * later, the stages connection.open and connection.secured, and the first call
+ * into the module.
+ */
+#include "session/session.h"
+
+#include <postern/clock.h>
+
+#include "io/loop.h"
+#include "io/tls.h"
+#include "session/ticket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { HANDSHAKE_MS = 60 * 1000 };
+
+static void run_open(struct pn_session *session, enum pn_answer_kind kind, enum pn_status status,
+		     const void *result, const struct pn_error *error)
+{
+	const struct pn_answer answer = {
+		.struct_size = sizeof(answer),
+		.kind = kind,
+		.status = status,
+		.result = result,
+		.error = error,
+	};
+	enum pn_next next;
+
+	session->phase = PN_PHASE_RUNNING;
+	session->in_entry = true;
+	next = session->protocol->open(session, session->state, &answer);
+	session->in_entry = false;
+	pn_session_proceed(session, next);
+}
+
+static void connection_judged(void *user, const struct pn_stage_result *result)
+{
+	struct pn_session *session = user;
+
+	if (result->verdict == PN_VERDICT_DROP) {
+		pn_session_abort(session, PN_CLOSE_REFUSED);
+		return;
+	}
+	run_open(session, PN_ANSWER_VERDICT, PN_OK, result, NULL);
+}
+
+static void ask_stage(struct pn_session *session, enum pn_stage stage,
+		      pn_stage_done_function *done)
+{
+	const struct pn_stage_request request = {
+		.stage = stage,
+		.generation = session->generation,
+		.session = session,
+		.session_id = session->id,
+		.arena = session->arena,
+		.trail = &session->trail,
+	};
+
+	pn_stage_run(&request, done, session);
+}
+
+/* The connection stands (a client's: or failed). */
+void pn_session_opened(struct pn_session *session)
+{
+	struct pn_error error;
+	int number;
+
+	if (!session->is_client) {
+		ask_stage(session, PN_STAGE_CONNECTION_OPEN, connection_judged);
+		return;
+	}
+	number = pn_socket_take_error(pn_stream_descriptor(session->stream));
+	if (number != 0) {
+		enum pn_status status = pn_fail_errno(&error, number, "cannot connect to %s",
+						      session->peer);
+
+		session->input_ended = true;
+		run_open(session, PN_ANSWER_CONNECT, status, NULL, &error);
+		return;
+	}
+	run_open(session, PN_ANSWER_CONNECT, PN_OK, NULL, NULL);
+}
+
+static void secured_judged(void *user, const struct pn_stage_result *result)
+{
+	struct pn_session *session = user;
+	const struct pn_answer answer = {
+		.struct_size = sizeof(answer),
+		.kind = PN_ANSWER_SECURED,
+		.status = PN_OK,
+		.result = result,
+	};
+
+	if (result->verdict == PN_VERDICT_DROP) {
+		pn_session_abort(session, PN_CLOSE_REFUSED);
+		return;
+	}
+	session->phase = PN_PHASE_RUNNING;
+	pn_session_answered(session, &answer);
+}
+
+/* TLS at once, and connection.secured refused: what connection.open would have said. */
+static void secured_at_once(void *user, const struct pn_stage_result *result)
+{
+	struct pn_session *session = user;
+
+	if (result->verdict == PN_VERDICT_CONTINUE || result->verdict == PN_VERDICT_ACCEPT) {
+		pn_session_opened(session);
+		return;
+	}
+	connection_judged(session, result);
+}
+
+void pn_session_secured(struct pn_session *session, bool is_up, const char *why)
+{
+	struct pn_stage_result none = { .struct_size = sizeof(none),
+					.stage = PN_STAGE_CONNECTION_SECURED };
+	struct pn_error error;
+
+	pn_stream_want(session->stream, false, false);
+	if (!is_up) {
+		struct pn_event *event = pn_session_event(session, PN_LOG_INFO, "tls");
+
+		pn_event_text(event, "text", pn_slice_of(why));
+		pn_event_send(&event);
+	}
+	if (!is_up && session->is_client) {
+		const struct pn_answer answer = {
+			.struct_size = sizeof(answer),
+			.kind = session->tls_at_once ? PN_ANSWER_CONNECT : PN_ANSWER_SECURED,
+			.status = pn_fail(&error, "TLS with %s failed: %s", session->peer, why),
+			.error = &error,
+		};
+
+		session->input_ended = true;
+		if (session->tls_at_once) {
+			run_open(session, PN_ANSWER_CONNECT, answer.status, NULL, &error);
+			return;
+		}
+		session->phase = PN_PHASE_RUNNING;
+		pn_session_answered(session, &answer);
+		return;
+	}
+	if (!is_up) {
+		pn_session_abort(session, PN_CLOSE_TROUBLE);
+		return;
+	}
+	session->phase = PN_PHASE_OPENING;
+	if (session->is_client && session->tls_at_once)
+		run_open(session, PN_ANSWER_CONNECT, PN_OK, NULL, NULL);
+	else if (session->is_client)
+		secured_judged(session, &none);
+	else
+		ask_stage(session, PN_STAGE_CONNECTION_SECURED,
+			  session->tls_at_once ? secured_at_once : secured_judged);
+}
+
+void pn_session_continue_handshake(struct pn_session *session)
+{
+	char why[256];
+
+	switch (pn_stream_handshake(session->stream)) {
+	case PN_STREAM_AGAIN:
+		return;
+	case PN_STREAM_DONE:
+		pn_timer_stop(session->deadline);
+		session->needs_deadline = true;
+		pn_session_secured(session, true, NULL);
+		return;
+	case PN_STREAM_END:
+	case PN_STREAM_BROKEN:
+		pn_session_secured(session, false, pn_tls_error_text(why, sizeof(why)));
+		return;
+	}
+}
+
+void pn_session_start_handshake(struct pn_session *session)
+{
+	/* RFC 3207 section 6: what was sent in the clear before TLS must not act after it. */
+	if (session->input.size > 0) {
+		struct pn_event *event = pn_session_event(session, PN_LOG_WARNING, "tls");
+
+		pn_event_text(event, "text", PN_SLICE("bytes were sent before the TLS handshake"));
+		pn_event_send(&event);
+		pn_session_abort(session, PN_CLOSE_TROUBLE);
+		return;
+	}
+	if (!pn_session_flush(session)) {
+		pn_session_abort(session, PN_CLOSE_TROUBLE);
+		return;
+	}
+	if (session->output.size > session->output_done) {
+		/* The go-ahead is still on its way; socket_ready comes back here through act(). */
+		pn_stream_want(session->stream, false, true);
+		return;
+	}
+	session->phase = PN_PHASE_HANDSHAKE;
+	session->tls_allowed = false;
+	pn_stream_set_tls(session->stream, session->is_client
+						   ? pn_tls_connect(session->tls_name)
+						   : pn_tls_accept(session->generation->tls));
+	pn_timer_set(session->deadline, HANDSHAKE_MS);
+	pn_session_continue_handshake(session);
+}
+
+void pn_session_accept(const struct pn_accepted *accepted)
+{
+	struct pn_error error;
+	struct pn_session *session = pn_session_new(accepted->generation, accepted->instance,
+						    accepted->instance->module->protocol,
+						    accepted->descriptor, &error);
+
+	if (session == NULL) {
+		pn_log(PN_LOG_ERROR, "accept", "%s", error.text);
+		return;
+	}
+	session->listener = accepted->listener;
+	session->tls_at_once = accepted->implicit_tls;
+	session->tls_allowed = accepted->tls_allowed && accepted->generation->tls != NULL;
+	pn_socket_text(accepted->peer, session->peer, &session->peer_port);
+	session->peer_is_loopback = pn_socket_is_loopback(accepted->peer);
+	session->is_counted = true;
+	pn_session_world.count_address(session->peer, 1);
+	if (session->tls_at_once)
+		pn_session_start_handshake(session);
+	else
+		pn_session_opened(session);
+}
+
+enum pn_status pn_connect(struct pn_instance *instance, const struct pn_connect *request,
+			  struct pn_error *error)
+{
+	struct pn_socket_address address;
+	struct pn_session *session;
+	int descriptor;
+
+	if (pn_socket_parse(request->address, &address, error) != PN_OK ||
+	    pn_socket_connect(&address, request->source_address, &descriptor, error) != PN_OK)
+		return PN_FAILED;
+	session = pn_session_new(pn_generation_current, instance, request->protocol, descriptor,
+				 error);
+	if (session == NULL)
+		return PN_FAILED;
+	session->is_client = true;
+	session->user = request->user;
+	session->listener = "";
+	session->tls_at_once = request->tls_at_once;
+	if (request->tls_name != NULL)
+		session->tls_name =
+			pn_arena_keep_text(session->arena, pn_slice_of(request->tls_name));
+	snprintf(session->peer, sizeof(session->peer), "%s", request->address);
+	session->peer_is_loopback =
+		pn_socket_is_loopback((const struct sockaddr *)&address.storage);
+	pn_timer_set(session->deadline, request->deadline_ms);
+	pn_stream_want(session->stream, false, true);
+	return PN_OK;
+}

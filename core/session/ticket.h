@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tickets from the inside: see <postern/ticket.h>. Loop thread. */
+#ifndef CORE_SESSION_TICKET_H
+#define CORE_SESSION_TICKET_H
+
+#include <postern/ticket.h>
+
+/* A ticket without a deadline of its own: its owner sees to it that it is answered or cancelled. */
+struct pn_ticket pn_ticket_open_unlimited(struct pn_session *session,
+					  pn_answered_function *answered, void *user);
+
+/* Gives an open ticket a deadline from now. */
+void pn_ticket_set_deadline(struct pn_ticket ticket, uint64_t milliseconds);
+
+/* All tickets of a session become stale. */
+void pn_ticket_cancel_session(struct pn_session *session);
+
+/* Frees the table. At the end of the process; open tickets become stale. */
+void pn_tickets_stop(void);
+
+/* Open tickets, for metrics. */
+size_t pn_ticket_count(void);
+
+#endif
