@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The unit tests of core/mail. */
+#include "../exact.h"
+#include "suites.h"
+
+int main(void)
+{
+	static Suite *(*const suites[])(void) = {address_suite, xtext_suite, header_suite, NULL};
+
+	return run_suites(suites);
+}
