@@ -11,6 +11,13 @@
 #include <check.h>
 #include <stdlib.h>
 
+/* For loops of many thousands: ck_assert() writes to a file each time it is passed. */
+#define require(condition)                                                                         \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			ck_abort_msg("%s", #condition);                                            \
+	} while (0)
+
 /* A copy without anything behind it. Free its `data` with free(). */
 static inline struct pn_slice exact(struct pn_slice text)
 {
