@@ -154,8 +154,8 @@ struct pn_slice pn_header_unfold(struct pn_arena *arena, struct pn_slice value)
 
 size_t pn_header_end(struct pn_slice text, size_t from)
 {
-	/* The empty line may have been cut anywhere. */
-	size_t position = from > 3 ? from - 3 : 0;
+	/* It ends behind what was searched, wherever it begins. */
+	size_t position = from;
 
 	if (is_empty_line(text))
 		return 2;

@@ -211,6 +211,7 @@ START_TEST(finds_the_nearest_word_if_one_is_near)
 	ck_assert_str_eq(pn_nearest_word("Include_Adress", words), "include_address");
 	ck_assert_str_eq(pn_nearest_word("max_mesage_sise", words), "max_message_size");
 	ck_assert_str_eq(pn_nearest_word("tsl", words), "tls");
+	ck_assert_str_eq(pn_nearest_word("ot", words), "to");
 	ck_assert_ptr_null(pn_nearest_word("xyz", words));
 	ck_assert_ptr_null(pn_nearest_word("", words));
 	ck_assert_ptr_null(pn_nearest_word("completely_different", words));
