@@ -11,6 +11,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+enum { MAX_TRAIL = 1000 };
+
 struct stage_run;
 
 /* One hook at work. `call` comes first: what the hook gets is what we find ourselves by. */
@@ -88,6 +90,9 @@ static void write_trail(struct hook_run *hook_run)
 
 	if (trail == NULL)
 		return;
+	/* A client that makes hooks run for ever does not make the record grow for ever. */
+	if (trail->count++ >= MAX_TRAIL)
+		return;
 	entry = PN_ARENA_NEW(trail->arena, struct pn_trail_entry);
 	entry->stage = hook_run->call.stage;
 	entry->hook = hook_run->hook->label;
@@ -108,7 +113,6 @@ static void write_trail(struct hook_run *hook_run)
 	}
 	*trail->last = entry;
 	trail->last = &entry->next;
-	trail->count++;
 }
 
 /* What the client is told where the hook did not say. */
@@ -322,6 +326,11 @@ bool pn_hook_answer(const struct pn_stage_call *call, enum pn_verdict verdict)
 		return false;
 	hook_run->verdict = verdict;
 	return pn_ticket_answer(call->ticket, PN_ANSWER_VERDICT, PN_OK, NULL, NULL, NULL);
+}
+
+void pn_hook_add_cpu(const struct pn_stage_call *call, uint64_t nanoseconds)
+{
+	hook_run_of(call)->cpu_ns += nanoseconds;
 }
 
 static const char *const mode_names[] = { "decide", "observe", "shadow" };

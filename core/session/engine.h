@@ -69,6 +69,9 @@ typedef void pn_stage_done_function(void *user, const struct pn_stage_result *re
  * never called. */
 void pn_stage_run(const struct pn_stage_request *request, pn_stage_done_function *done, void *user);
 
+/* Adds time that a waiting hook spent after its first call (a script that was resumed). */
+void pn_hook_add_cpu(const struct pn_stage_call *call, uint64_t nanoseconds);
+
 /* Sets code, enhanced code and text of a reply; the text is made printable. */
 void pn_reply_set(struct pn_reply *reply, unsigned code, const char *enhanced, const char *text);
 

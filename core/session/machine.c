@@ -10,6 +10,7 @@
 #include <postern/clock.h>
 #include <postern/job.h>
 
+#include "io/log.h"
 #include "session/running.h"
 #include "session/ticket.h"
 
@@ -587,6 +588,8 @@ static void free_session(struct pn_task *task)
 	pn_buffer_clear(&session->output);
 	pn_generation_drop(&session->generation);
 	session->magic = 0;
+	pn_arena_free(&session->steps[0]);
+	pn_arena_free(&session->steps[1]);
 	pn_arena_free(&arena);
 	if (pn_session_world.session_ended != NULL)
 		pn_session_world.session_ended();

@@ -7,6 +7,7 @@
 #include "session/ticket.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 
 void pn_session_write(struct pn_session *session, struct pn_slice bytes)
 {
@@ -92,15 +93,28 @@ static void stage_answered(void *user, const struct pn_stage_result *result)
 	pn_ticket_answer(question->ticket, PN_ANSWER_VERDICT, PN_OK, &question->result, NULL, NULL);
 }
 
+struct pn_arena *pn_session_step_arena(struct pn_session *session)
+{
+	/* Two in turn: the answer to the last question may still be read while the next is asked. */
+	struct pn_arena **step = &session->steps[session->step++ & 1];
+
+	if (*step == NULL)
+		*step = pn_arena_new();
+	else
+		pn_arena_reset(*step);
+	return *step;
+}
+
 enum pn_next pn_stage_ask(struct pn_session *session, enum pn_stage stage)
 {
-	struct stage_question *question = PN_ARENA_NEW(session->arena, struct stage_question);
+	struct pn_arena *arena = pn_session_step_arena(session);
+	struct stage_question *question = PN_ARENA_NEW(arena, struct stage_question);
 	const struct pn_stage_request request = {
 		.stage = stage,
 		.generation = session->generation,
 		.session = session,
 		.session_id = session->id,
-		.arena = session->arena,
+		.arena = arena,
 		.trail = &session->trail,
 	};
 

@@ -66,6 +66,8 @@ struct pn_session {
 	void *state;
 	void *user; /* of pn_connect */
 	struct pn_arena *arena;
+	struct pn_arena *steps[2]; /* for one question each; see pn_session_step_arena */
+	unsigned step;
 
 	struct pn_stream *stream;
 	struct pn_timer *deadline;
@@ -164,6 +166,10 @@ void pn_sessions_end(void);
 struct pn_session *pn_session_new(struct pn_generation *generation, struct pn_instance *instance,
 				  const struct pn_protocol *protocol, int descriptor,
 				  struct pn_error *error);
+
+/* Memory for one question to a stage, the directory or the login: lives until the question after the
+ * next is asked, so that a client that asks for ever takes no more. */
+struct pn_arena *pn_session_step_arena(struct pn_session *session);
 
 /* machine.c: what the other files of this folder use */
 void pn_session_proceed(struct pn_session *session, enum pn_next next);
