@@ -6,6 +6,7 @@
  */
 #include <postern/sasl.h>
 
+#include <postern/address.h>
 #include <postern/text.h>
 
 #include "io/digest.h"
