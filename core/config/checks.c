@@ -197,7 +197,11 @@ enum pn_status pn_config_check(struct pn_config_reading *reading)
 {
 	struct pn_gateway_settings *settings = &reading->config->settings;
 
-	if (settings->control_socket[0] == '\0')
+	if (settings->zone_file == NULL)
+		settings->zone_file = "";
+	if (settings->log_file == NULL)
+		settings->log_file = "";
+	if (settings->control_socket == NULL)
 		settings->control_socket = pn_arena_print(reading->arena, "%s/control.sock",
 							  settings->data_directory);
 	if (check_hostname(reading) != PN_OK || check_addresses(reading) != PN_OK ||

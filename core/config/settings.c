@@ -26,7 +26,7 @@ const struct pn_option pn_gateway_options[] = {
 			 .flags = PN_OPTION_RELOADABLE,
 			 .summary = "Address for /health and /metrics, for example "
 				    "\"127.0.0.1:2080\"; empty for none."),
-	PN_OPTION_PATH(struct pn_gateway_settings, control_socket, "",
+	PN_OPTION_PATH(struct pn_gateway_settings, control_socket, NULL,
 		       .summary = "Socket of the commands status, reload and stop; control.sock in "
 				  "the data directory where it is not given."),
 	PN_OPTION_COUNT(struct pn_gateway_settings, edge_workers, "0", .minimum_text = "0",
@@ -95,13 +95,13 @@ const struct pn_option pn_gateway_options[] = {
 	PN_OPTION_LIST(struct pn_gateway_settings, resolvers, NULL,
 		       .summary = "IP addresses of resolvers; those of /etc/resolv.conf where none "
 				  "is given."),
-	PN_OPTION_PATH(struct pn_gateway_settings, zone_file, "",
+	PN_OPTION_PATH(struct pn_gateway_settings, zone_file, NULL,
 		       .summary = "DNS answers come from this file and from nowhere else; for "
 				  "tests."),
 	PN_OPTION_CHOICE(struct pn_gateway_settings, log_level, "info", .choices = log_levels,
 			 .flags = PN_OPTION_RELOADABLE,
 			 .summary = "Least important events that are logged."),
-	PN_OPTION_PATH(struct pn_gateway_settings, log_file, "",
+	PN_OPTION_PATH(struct pn_gateway_settings, log_file, NULL,
 		       .summary = "File that the log is appended to; standard error where it is not "
 				  "given."),
 	PN_OPTION_DURATION(struct pn_gateway_settings, history_age, "30d", .minimum_text = "1h",

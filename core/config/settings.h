@@ -33,7 +33,7 @@ struct pn_gateway_settings {
 	uint64_t auth_deadline;
 	uint64_t dns_deadline;
 	struct pn_text_list resolvers; /* addresses; empty: those of /etc/resolv.conf */
-	const char *zone_file;         /* answers from this file and nowhere else; for tests */
+	const char *zone_file;         /* answers from this file and nowhere else; for tests. "": none */
 	uint32_t log_level;            /* choice: debug info notice warning error */
 	const char *log_file;          /* "": standard error */
 	uint64_t history_age;          /* kept for so long */
