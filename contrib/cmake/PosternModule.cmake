@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# postern_module(NAME source.c … [LIBRARIES lib …]): builds NAME.so, a module of the gateway.
-# It sees the public headers and nothing else.
+# postern_module(NAME source.c … [LIBRARIES lib …]): builds NAME.so, a module of the gateway, and
+# installs it where the gateway looks. It sees the public headers and nothing else.
 function(postern_module name)
 	cmake_parse_arguments(PARSE_ARGV 1 MODULE "" "" "LIBRARIES")
 	add_library(${name} MODULE ${MODULE_UNPARSED_ARGUMENTS})
@@ -8,9 +8,13 @@ function(postern_module name)
 	target_compile_definitions(${name} PRIVATE _GNU_SOURCE)
 	set_target_properties(${name} PROPERTIES PREFIX "" C_STANDARD 11 C_EXTENSIONS OFF
 		C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
+	# A missing symbol shows when the gateway starts, not in the middle of a mail.
+	target_link_options(${name} PRIVATE -Wl,-z,now)
+	set(destination ${POSTERN_MODULE_DIRECTORY})
 	if(CMAKE_PROJECT_NAME STREQUAL "postern")
+		set(destination ${CMAKE_INSTALL_LIBDIR}/postern)
 		set_target_properties(${name} PROPERTIES
 			LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/modules)
-		install(TARGETS ${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/postern)
 	endif()
+	install(TARGETS ${name} LIBRARY DESTINATION ${destination})
 endfunction()

@@ -8,7 +8,7 @@
 /* Decodes an exact copy; the result is compared if `expected` is there, else refused. */
 static void check_decoding(struct pn_slice text, const char *expected, size_t size)
 {
-	struct pn_slice copy = exact(text);
+	struct pn_slice copy = exact(text.size > 0 ? text : PN_SLICE_NONE);
 	struct pn_buffer out;
 
 	pn_buffer_init(&out, 1000);
@@ -41,8 +41,7 @@ START_TEST(knows_the_examples_of_rfc_4648)
 
 		pn_buffer_init(&out, 100);
 		ck_assert_int_eq(pn_base64_encode(&out, pn_slice_of(pairs[index][0])), PN_OK);
-		ck_assert_uint_eq(out.size, strlen(pairs[index][1]));
-		ck_assert_mem_eq(out.data, pairs[index][1], out.size);
+		ck_assert(pn_slice_equal(pn_buffer_slice(&out), pn_slice_of(pairs[index][1])));
 		pn_buffer_clear(&out);
 		check_decoding(pn_slice_of(pairs[index][1]), pairs[index][0],
 		               strlen(pairs[index][0]));

@@ -203,8 +203,8 @@ END_TEST
 
 START_TEST(finds_the_nearest_word_if_one_is_near)
 {
-	static const char *const words[] = {"greeting", "include_address", "max_message_size",
-	                                    "tls", "to", NULL};
+	static const char *const words[] = {
+		"greeting", "include_address", "max_message_size", "tls", "to", NULL};
 
 	ck_assert_str_eq(pn_nearest_word("greting", words), "greeting");
 	ck_assert_str_eq(pn_nearest_word("gereting", words), "greeting");

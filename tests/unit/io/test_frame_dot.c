@@ -47,8 +47,8 @@ static void feed(struct pn_frame_dot *dot, struct result *result, struct pn_slic
 		require(consumed <= rest.size);
 		add(result, piece);
 		result->end += consumed;
-		rest.data += consumed;
-		rest.size -= consumed;
+		if (consumed > 0)
+			rest = pn_slice_make(rest.data + consumed, rest.size - consumed);
 		if (result->problem != PN_LINE_GOOD)
 			result->outcome = OUTCOME_PROBLEM;
 		else if (is_last)
@@ -138,7 +138,7 @@ START_TEST(tells_the_same_content_however_the_bytes_are_cut)
 {
 	static const char alphabet[] = {'\r', '\n', '.', '\0', 'x'};
 
-	for (size_t length = 0; length <= 8; length++) {
+	for (size_t length = 1; length <= 8; length++) {
 		for (size_t number = 0; number < word_count(5, length); number++) {
 			struct pn_slice text = exact_word(alphabet, 5, length, number);
 
@@ -146,6 +146,23 @@ START_TEST(tells_the_same_content_however_the_bytes_are_cut)
 			free((char *)text.data);
 		}
 	}
+}
+END_TEST
+
+static void collect(void *user, struct pn_slice bytes)
+{
+	add(user, bytes);
+}
+
+START_TEST(empty_content_is_a_dot_alone)
+{
+	struct result result = {.outcome = OUTCOME_MORE};
+	struct pn_frame_stuff state = {0};
+
+	feed(&(struct pn_frame_dot){0}, &result, PN_SLICE_NONE);
+	ck_assert(result.outcome == OUTCOME_MORE && result.size == 0);
+	pn_frame_stuff(&state, PN_SLICE_NONE, true, collect, &result);
+	ck_assert(pn_slice_equal(pn_slice_make(result.content, result.size), PN_SLICE(".\r\n")));
 }
 END_TEST
 
@@ -181,11 +198,6 @@ START_TEST(takes_nothing_behind_the_end)
 	require(is_last && consumed == 0 && piece.size == 0);
 }
 END_TEST
-
-static void collect(void *user, struct pn_slice bytes)
-{
-	add(user, bytes);
-}
 
 /* What dot-stuffed data means for this content: every line end is CRLF, the last line has one. */
 static struct result normal_form(struct pn_slice text)
@@ -230,7 +242,7 @@ START_TEST(what_is_stuffed_reads_back_as_exactly_one_message)
 {
 	static const char alphabet[] = {'\r', '\n', '.', 'x'};
 
-	for (size_t length = 0; length <= 8; length++) {
+	for (size_t length = 1; length <= 8; length++) {
 		for (size_t number = 0; number < word_count(4, length); number++) {
 			struct pn_slice text = exact_word(alphabet, 4, length, number);
 			struct result written = stuff(text, 0);
@@ -258,11 +270,12 @@ END_TEST
 
 Suite *frame_dot_suite(void)
 {
-	static const TTest *tests[5];
+	static const TTest *tests[6];
 
 	tests[0] = tells_the_same_content_however_the_bytes_are_cut;
 	tests[1] = no_near_miss_ends_the_data;
 	tests[2] = takes_nothing_behind_the_end;
 	tests[3] = what_is_stuffed_reads_back_as_exactly_one_message;
+	tests[4] = empty_content_is_a_dot_alone;
 	return suite_of("frame_dot", tests);
 }
