@@ -21,6 +21,7 @@ enum pn_fault_action {
 	PN_FAULT_NONE = 0,
 	PN_FAULT_ERROR, /* fail with the given errno */
 	PN_FAULT_SHORT, /* do half of it ("short") */
+	PN_FAULT_SKIP,  /* say it was done, and do nothing ("skip") */
 };
 
 PN_DECLARATIONS_BEGIN

@@ -198,6 +198,7 @@ struct pn_changes_request {
 	uint64_t mailbox;
 	uint64_t since;
 	size_t max_rows;         /* at least 1 */
+	uint32_t from_uid;       /* go on from here: next_uid of the answer before; 0: all */
 };
 
 struct pn_changes {
@@ -206,9 +207,10 @@ struct pn_changes {
 	const struct pn_row *rows; /* new and changed, with flags; ascending by UID */
 	size_t count;
 	struct pn_uid_set vanished; /* expunged; may name UIDs that the caller never knew */
-	uint64_t modseq;         /* seen up to here: the next `since` */
+	uint64_t modseq;         /* seen up to here: the next `since`, once all was fetched; of the
+	                          * first answer where it came in several */
 	bool is_complete;        /* false: max_rows was reached, ask again with the same `since`
-	                          * and from_uid */
+	                          * and from_uid = next_uid; rows and vanished are of lower UIDs */
 	uint32_t next_uid;
 	struct pn_mailbox_info mailbox; /* as it is now */
 };
@@ -288,6 +290,7 @@ struct pn_queue_request {
 	bool has_state;
 	enum pn_queue_state state;
 	size_t max_rows;          /* at least 1 */
+	int64_t after_due_ms;     /* with due_before_ms and after_id: due_ms of that row */
 };
 
 struct pn_queue_rows {
@@ -306,7 +309,7 @@ enum pn_mutation_kind {
 	PN_MUTATION_ACCOUNT_CREATE, /* with INBOX; fine if it exists                    */
 	PN_MUTATION_ACCOUNT_DELETE, /* with everything in it                            */
 	PN_MUTATION_ACCOUNT_QUOTA,  /* quota_bytes                                      */
-	PN_MUTATION_MAILBOX_CREATE, /* name, attributes; with the levels above it       */
+	PN_MUTATION_MAILBOX_CREATE, /* name, attributes; with the levels above it; a conflict if it exists */
 	PN_MUTATION_MAILBOX_DELETE, /* mailbox; INBOX cannot be deleted                 */
 	PN_MUTATION_MAILBOX_RENAME, /* mailbox, name; children move along; INBOX: its messages move */
 	PN_MUTATION_SUBSCRIBE,      /* name (need not exist), on or off                 */
@@ -330,7 +333,8 @@ enum pn_flags_how { PN_FLAGS_ADD = 0, PN_FLAGS_REMOVE, PN_FLAGS_REPLACE };
 struct pn_body_source {
 	const struct pn_slice *pieces; /* in order; live until the commit is answered */
 	size_t piece_count;
-	struct pn_body_writer *writer; /* or NULL; taken over by the commit */
+	struct pn_body_writer *writer; /* or NULL. Answered with PN_OK or PN_FAILED the commit took it
+	                                * (and set this to NULL); else it may be submitted again */
 	uint32_t header_size;
 	struct pn_slice summary;
 	struct pn_slice transaction;   /* id, for the record; may be "" */
@@ -377,12 +381,17 @@ struct pn_mutation_result {
 	uint64_t modseq;
 	struct pn_body_id body;
 	uint64_t queue_id;
-	bool was_there;           /* once_key was used before; the account or mailbox existed */
+	bool was_there;           /* once_key was used before; the account existed */
 };
 
 /*
  * A commit in flight. The submitter owns it, fills in the first part, and leaves it alone until it
- * is answered: PN_OK; PN_CONFLICT or PN_LIMIT with failed_index (nothing was written); PN_FAILED.
+ * is answered: PN_OK; PN_NOT_FOUND (an account, mailbox, body or queue row that a mutation names),
+ * PN_CONFLICT or PN_LIMIT, each with failed_index and a sentence in `error`: nothing was written;
+ * PN_FAILED: it may be there or not. UIDs that do not exist or are expunged are passed over.
+ *
+ * The mutations happen in their order, each seeing those before it. One with very many UIDs may
+ * become visible to others piece by piece; it is answered when all of it is durable.
  */
 struct pn_commit {
 	uint32_t struct_size;

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cases: appending, reading, copying, moving, flags, expunging. */
+#include "cases.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <postern/clock.h>
+#include <postern/text.h>
+
+static void appended_message_comes_back_identical(void)
+{
+	struct pn_mutation_result result = append(ALICE, "INBOX", "hello");
+	struct pn_row row = row_of(ALICE, result.mailbox, result.first_uid);
+
+	CHECK(result.first_uid == 1 && result.uid_count == 1);
+	CHECK(memcmp(&row.body, &result.body, sizeof(row.body)) == 0);
+	CHECK(pn_slice_equal(body_of(ALICE, row.body), message("hello", 0)));
+	CHECK(row.size == message("hello", 0).size);
+	CHECK(row.header_size == strlen("Subject: hello\r\n\r\n"));
+	CHECK(!row.is_expunged);
+}
+
+static void append_keeps_flags_keywords_and_date(void)
+{
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
+	struct pn_slice words[2] = { PN_SLICE("$Forwarded"), PN_SLICE("Later") };
+	struct pn_mutation_result result;
+	struct pn_row row;
+
+	mutation->name = PN_SLICE("INBOX");
+	mutation->create_missing = true;
+	mutation->body.is_new = true;
+	mutation->body.index = commit_body(commit, message("flags", 0));
+	mutation->flags = (struct pn_flags){ PN_FLAG_SEEN | PN_FLAG_FLAGGED, words, 2 };
+	mutation->internal_date_ms = 123456789000;
+	result = must(commit);
+	row = row_of(ALICE, result.mailbox, 1);
+	CHECK(row.flags.system == (PN_FLAG_SEEN | PN_FLAG_FLAGGED));
+	CHECK(row.flags.keyword_count == 2 && has_keyword(row.flags, "$Forwarded"));
+	CHECK(has_keyword(row.flags, "Later"));
+	CHECK(row.internal_date_ms == 123456789000);
+	CHECK(row.saved_date_ms > 1500000000000);
+}
+
+static void append_without_date_takes_now(void)
+{
+	int64_t before = pn_clock_wall_ms();
+	struct pn_mutation_result result = append(ALICE, "INBOX", "now");
+	struct pn_row row = row_of(ALICE, result.mailbox, 1);
+
+	CHECK(row.internal_date_ms >= before && row.internal_date_ms <= pn_clock_wall_ms());
+}
+
+static void empty_body_is_a_message(void)
+{
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
+	struct pn_mutation_result result;
+
+	mutation->name = PN_SLICE("INBOX");
+	mutation->create_missing = true;
+	mutation->body.is_new = true;
+	mutation->body.index = commit_body(commit, PN_SLICE_NONE);
+	result = must(commit);
+	CHECK(row_of(ALICE, result.mailbox, 1).size == 0);
+	CHECK(body_of(ALICE, result.body).size == 0);
+}
+
+static void bytes_of_every_value_come_back(void)
+{
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
+	struct pn_mutation_result result;
+	char bytes[4096];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)(i * 7 + i / 256);
+	mutation->name = PN_SLICE("INBOX");
+	mutation->create_missing = true;
+	mutation->body.is_new = true;
+	mutation->body.index = commit_body(commit, pn_slice_make(bytes, sizeof(bytes)));
+	result = must(commit);
+	CHECK(pn_slice_equal(body_of(ALICE, result.body), pn_slice_make(bytes, sizeof(bytes))));
+}
+
+static void body_of_many_pieces_is_one(void)
+{
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
+	struct pn_slice whole = message("pieces", 10000);
+	struct pn_slice pieces[2000];
+	struct pn_mutation_result result;
+
+	for (size_t i = 0; i < 2000; i++)
+		pieces[i] = pn_slice_make(whole.data + i * 5, 5);
+	mutation->name = PN_SLICE("INBOX");
+	mutation->create_missing = true;
+	mutation->body.is_new = true;
+	mutation->body.index = commit_body(commit, PN_SLICE_NONE);
+	commit->bodies[0].pieces = pieces;
+	commit->bodies[0].piece_count = 2000;
+	result = must(commit);
+	CHECK(pn_slice_equal(body_of(ALICE, result.body), whole));
+}
+
+static void body_is_read_in_ranges(void)
+{
+	struct pn_mutation_result result = append(ALICE, "INBOX", "ranges of this");
+	struct pn_slice whole = message("ranges of this", 0);
+	struct pn_body_request request = { .struct_size = sizeof(request),
+					   .account = PN_SLICE(ALICE),
+					   .body = result.body,
+					   .max_size = 7 };
+	struct pn_body_piece piece;
+
+	for (request.offset = 0; request.offset < whole.size + 20; request.offset += 7) {
+		size_t left = request.offset < whole.size ? whole.size - request.offset : 0;
+
+		CHECK_OK(ask_body(&request, &piece));
+		CHECK(piece.total_size == whole.size);
+		CHECK(piece.bytes.size == (left < 7 ? left : 7));
+		CHECK(memcmp(piece.bytes.data, whole.data + (left ? request.offset : 0),
+			     piece.bytes.size) == 0);
+	}
+}
+
+static void unknown_body_is_not_found(void)
+{
+	struct pn_body_request request = { .struct_size = sizeof(request),
+					   .account = PN_SLICE(ALICE),
+					   .body = { { 1, 2, 3 } },
+					   .max_size = 10 };
+	struct pn_body_piece piece;
+
+	append(ALICE, "INBOX", "other");
+	CHECK(ask_body(&request, &piece) == PN_NOT_FOUND);
+}
+
+static void large_body_is_written_as_it_comes(void)
+{
+	struct pn_slice whole = message("large", 3000000);
+	struct pn_body_writer *writer = writer_new();
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
+	struct pn_body_request request = { .struct_size = sizeof(request),
+					   .account = PN_SLICE(ALICE),
+					   .max_size = 1 << 20 };
+	struct pn_body_piece piece;
+	struct pn_mutation_result result;
+
+	CHECK(writer != NULL);
+	for (size_t at = 0; at < whole.size; at += 77777)
+		CHECK_OK(writer_append(writer,
+				       pn_slice_make(whole.data + at,
+						     whole.size - at < 77777 ? whole.size - at
+									     : 77777)));
+	mutation->name = PN_SLICE("INBOX");
+	mutation->create_missing = true;
+	mutation->body.is_new = true;
+	mutation->body.index = commit_writer(commit, writer);
+	result = must(commit);
+	CHECK(row_of(ALICE, result.mailbox, 1).size == whole.size);
+	request.body = result.body;
+	for (request.offset = 0; request.offset < whole.size; request.offset += piece.bytes.size) {
+		CHECK_OK(ask_body(&request, &piece));
+		CHECK(piece.bytes.size != 0 && piece.total_size == whole.size);
+		CHECK(memcmp(piece.bytes.data, whole.data + request.offset, piece.bytes.size) ==
+		      0);
+	}
+}
+
+static void discarded_body_leaves_nothing(void)
+{
+	struct pn_body_writer *writer = writer_new();
+
+	CHECK(writer != NULL);
+	CHECK_OK(writer_append(writer, message("discard", 1000)));
+	harness_entries()->body_discard(harness_instance(), writer);
+	append(ALICE, "INBOX", "after");
+	CHECK(rows_of(ALICE, mailbox_id(ALICE, "INBOX"), true).count == 1);
+}
+
+static void refused_writer_can_be_submitted_again(void)
+{
+	struct pn_body_writer *writer = writer_new();
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
+	struct pn_mutation_result result;
+
+	CHECK(writer != NULL);
+	make_account(ALICE);
+	CHECK_OK(writer_append(writer, message("again", 300000)));
+	mutation->name = PN_SLICE("INBOX");
+	mutation->max_account_bytes = 1000;
+	mutation->body.is_new = true;
+	mutation->body.index = commit_writer(commit, writer);
+	commit_submit(commit);
+	CHECK(commit_wait(commit) == PN_LIMIT);
+	CHECK(commit->bodies[0].writer == writer);
+	mutation->max_account_bytes = 0;
+	result = must(commit);
+	CHECK(pn_slice_equal(body_of(ALICE, result.body), message("again", 300000)));
+	CHECK(rows_of(ALICE, result.mailbox, true).count == 1);
+}
+
+static void body_that_nobody_refers_to_is_not_kept(void)
+{
+	struct commit *commit = commit_new();
+
+	commit_add(commit, PN_MUTATION_ACCOUNT_CREATE, ALICE);
+	commit_body(commit, message("nobody", 0));
+	must(commit);
+	CHECK(account_info(ALICE).size_bytes == 0);
+}
+
+static void uids_ascend_and_are_not_used_again(void)
+{
+	uint64_t inbox;
+
+	for (uint32_t i = 1; i <= 5; i++)
+		CHECK(append(ALICE, "INBOX", "x").first_uid == i);
+	inbox = mailbox_id(ALICE, "INBOX");
+	expunge(ALICE, inbox, 4, 5);
+	CHECK(append(ALICE, "INBOX", "y").first_uid == 6);
+	CHECK(mailbox(ALICE, "INBOX").uid_next == 7);
+}
+
+static void append_of_a_body_that_is_there_shares_it(void)
+{
+	struct pn_mutation_result first = append(ALICE, "INBOX", "shared");
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, BOB);
+	struct pn_mutation_result second;
+
+	mutation->name = PN_SLICE("INBOX");
+	mutation->create_missing = true;
+	mutation->body.id = first.body;
+	second = must(commit);
+	CHECK(memcmp(&first.body, &second.body, sizeof(first.body)) == 0);
+	CHECK(pn_slice_equal(body_of(BOB, second.body), message("shared", 0)));
+}
+
+static void summary_comes_back(void)
+{
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
+	struct pn_mutation_result result;
+
+	mutation->name = PN_SLICE("INBOX");
+	mutation->create_missing = true;
+	mutation->body.is_new = true;
+	mutation->body.index = commit_body(commit, message("summary", 0));
+	commit->bodies[0].summary = PN_SLICE("what it says\0and more");
+	result = must(commit);
+	CHECK(pn_slice_equal(row_of(ALICE, result.mailbox, 1).summary,
+			     PN_SLICE("what it says\0and more")));
+}
+
+static void one_commit_delivers_to_many(void)
+{
+	struct commit *commit = commit_new();
+	size_t body = commit_body(commit, message("many", 0));
+	char names[20][32];
+
+	for (int i = 0; i < 20; i++) {
+		struct pn_mutation *mutation;
+
+		snprintf(names[i], sizeof(names[i]), "user%d@example.org", i);
+		mutation = commit_add(commit, PN_MUTATION_APPEND, names[i]);
+		mutation->name = PN_SLICE("INBOX");
+		mutation->create_missing = true;
+		mutation->body.is_new = true;
+		mutation->body.index = body;
+	}
+	must(commit);
+	for (int i = 0; i < 20; i++) {
+		struct pn_rows rows = rows_of(names[i], mailbox_id(names[i], "INBOX"), false);
+
+		CHECK(rows.count == 1);
+		CHECK(pn_slice_equal(body_of(names[i], rows.rows[0].body), message("many", 0)));
+	}
+}
+
+static struct pn_mutation_result copy(enum pn_mutation_kind kind, uint64_t from, uint64_t to,
+				      struct pn_uid_set set)
+{
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, kind, ALICE);
+
+	mutation->mailbox = from;
+	mutation->target_mailbox = to;
+	mutation->uids = set;
+	return must(commit);
+}
+
+static void copy_shares_bodies_and_keeps_flags(void)
+{
+	struct pn_mutation_result one = append_flags(ALICE, "INBOX", "one", PN_FLAG_SEEN, "Blue");
+	uint64_t target = make_mailbox(ALICE, "Copies");
+	struct pn_mutation_result result;
+	struct pn_row row;
+
+	append_flags(ALICE, "Copies", "old", 0, "Red"); /* so that keywords have other bits */
+	append(ALICE, "INBOX", "two");
+	result = copy(PN_MUTATION_COPY, one.mailbox, target, uids(1, UINT32_MAX));
+	CHECK(result.first_uid == 2 && result.uid_count == 2);
+	CHECK(pn_uid_set_count(result.uids) == 2 && result.mailbox == target);
+	row = row_of(ALICE, target, 2);
+	CHECK(row.flags.system == PN_FLAG_SEEN && has_keyword(row.flags, "Blue"));
+	CHECK(!has_keyword(row.flags, "Red"));
+	CHECK(memcmp(&row.body, &one.body, sizeof(one.body)) == 0);
+	CHECK(row.internal_date_ms == row_of(ALICE, one.mailbox, 1).internal_date_ms);
+	CHECK(rows_of(ALICE, one.mailbox, false).count == 2);
+}
+
+static void copy_into_the_same_mailbox_doubles(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+	struct pn_mutation_result result =
+		copy(PN_MUTATION_COPY, one.mailbox, one.mailbox, uids(1, 1));
+
+	CHECK(result.first_uid == 2 && result.uid_count == 1);
+	CHECK(rows_of(ALICE, one.mailbox, false).count == 2);
+	CHECK(mailbox(ALICE, "INBOX").message_count == 2);
+}
+
+static void copy_passes_over_uids_that_are_not_there(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+	uint64_t target = make_mailbox(ALICE, "Copies");
+	struct pn_mutation_result result;
+
+	append(ALICE, "INBOX", "two");
+	append(ALICE, "INBOX", "three");
+	expunge(ALICE, one.mailbox, 2, 2);
+	result = copy(PN_MUTATION_COPY, one.mailbox, target, uids(2, 100));
+	CHECK(result.uid_count == 1 && pn_uid_set_has(result.uids, 3));
+	CHECK(!pn_uid_set_has(result.uids, 2));
+	result = copy(PN_MUTATION_COPY, one.mailbox, target, uids(50, 100));
+	CHECK(result.uid_count == 0);
+}
+
+static void move_takes_them_away(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+	uint64_t target = make_mailbox(ALICE, "Moved");
+	uint64_t size = account_info(ALICE).size_bytes;
+	struct pn_mutation_result result;
+
+	result = copy(PN_MUTATION_MOVE, one.mailbox, target, uids(1, 1));
+	CHECK(result.uid_count == 1 && result.first_uid == 1);
+	CHECK(rows_of(ALICE, one.mailbox, false).count == 0);
+	CHECK(rows_of(ALICE, target, false).count == 1);
+	CHECK(row_of(ALICE, one.mailbox, 1).is_expunged);
+	CHECK(account_info(ALICE).size_bytes == size);
+}
+
+static void flags_are_added_removed_and_replaced(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+	struct pn_mutation_result result;
+	struct pn_row row;
+
+	result = flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, PN_FLAG_SEEN | PN_FLAG_DRAFT, "A");
+	CHECK(pn_uid_set_has(result.uids, 1));
+	flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, PN_FLAG_FLAGGED, "B");
+	flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_REMOVE, PN_FLAG_DRAFT, "A");
+	row = row_of(ALICE, one.mailbox, 1);
+	CHECK(row.flags.system == (PN_FLAG_SEEN | PN_FLAG_FLAGGED));
+	CHECK(row.flags.keyword_count == 1 && has_keyword(row.flags, "B"));
+	flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_REPLACE, PN_FLAG_ANSWERED, "C");
+	row = row_of(ALICE, one.mailbox, 1);
+	CHECK(row.flags.system == PN_FLAG_ANSWERED);
+	CHECK(row.flags.keyword_count == 1 && has_keyword(row.flags, "C"));
+}
+
+static void keywords_are_one_in_any_case_as_first_written(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+
+	flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, 0, "$MDNSent");
+	flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, 0, "$mdnsent");
+	CHECK(row_of(ALICE, one.mailbox, 1).flags.keyword_count == 1);
+	CHECK(has_keyword(row_of(ALICE, one.mailbox, 1).flags, "$MDNSent"));
+	flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_REMOVE, 0, "$MDNSENT");
+	CHECK(row_of(ALICE, one.mailbox, 1).flags.keyword_count == 0);
+}
+
+static void a_mailbox_has_64_keywords_and_not_one_more(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+	struct commit *commit;
+	struct pn_mutation *mutation;
+	struct pn_slice word = PN_SLICE("toomany");
+	char name[16];
+
+	for (int i = 0; i < PN_KEYWORDS_PER_MAILBOX; i++) {
+		snprintf(name, sizeof(name), "word%d", i);
+		flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, 0, name);
+	}
+	CHECK(row_of(ALICE, one.mailbox, 1).flags.keyword_count == PN_KEYWORDS_PER_MAILBOX);
+	commit = commit_new();
+	mutation = commit_add(commit, PN_MUTATION_FLAGS, ALICE);
+	mutation->mailbox = one.mailbox;
+	mutation->uids = uids(1, 1);
+	mutation->flags.keywords = &word;
+	mutation->flags.keyword_count = 1;
+	CHECK(try_commit(commit) == PN_LIMIT);
+	CHECK(strstr(last_commit_error(), "keyword") != NULL);
+	CHECK(row_of(ALICE, one.mailbox, 1).flags.keyword_count == PN_KEYWORDS_PER_MAILBOX);
+}
+
+static void a_keyword_has_64_bytes_at_most(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+	char word[PN_KEYWORD_MAX + 2];
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_FLAGS, ALICE);
+	struct pn_slice slice = { word, PN_KEYWORD_MAX + 1 };
+
+	memset(word, 'k', sizeof(word));
+	word[PN_KEYWORD_MAX] = '\0';
+	flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, 0, word);
+	word[PN_KEYWORD_MAX] = 'k';
+	mutation->mailbox = one.mailbox;
+	mutation->uids = uids(1, 1);
+	mutation->flags.keywords = &slice;
+	mutation->flags.keyword_count = 1;
+	CHECK(try_commit(commit) == PN_LIMIT);
+}
+
+static void flags_leave_alone_what_changed_since(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+	struct pn_mutation_result two = append(ALICE, "INBOX", "two");
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_FLAGS, ALICE);
+	struct pn_mutation_result result;
+
+	flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, PN_FLAG_SEEN, NULL);
+	mutation->mailbox = one.mailbox;
+	mutation->uids = uids(1, 2);
+	mutation->flags.system = PN_FLAG_FLAGGED;
+	mutation->unchanged_since = two.modseq;
+	result = must(commit);
+	CHECK(pn_uid_set_count(result.modified) == 1 && pn_uid_set_has(result.modified, 1));
+	CHECK(pn_uid_set_count(result.uids) == 1 && pn_uid_set_has(result.uids, 2));
+	CHECK(row_of(ALICE, one.mailbox, 1).flags.system == PN_FLAG_SEEN);
+	CHECK(row_of(ALICE, one.mailbox, 2).flags.system == PN_FLAG_FLAGGED);
+}
+
+static void flags_that_change_nothing_take_no_modseq(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+	uint64_t modseq;
+
+	flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, PN_FLAG_SEEN, NULL);
+	modseq = row_of(ALICE, one.mailbox, 1).modseq;
+	CHECK(flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, PN_FLAG_SEEN, NULL).uids.count == 0);
+	CHECK(row_of(ALICE, one.mailbox, 1).modseq == modseq);
+}
+
+static void counts_follow_flags_and_expunges(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+	struct pn_mailbox_info info;
+
+	append(ALICE, "INBOX", "two");
+	append(ALICE, "INBOX", "three");
+	flag(ALICE, one.mailbox, 1, 2, PN_FLAGS_ADD, PN_FLAG_SEEN, NULL);
+	flag(ALICE, one.mailbox, 2, 3, PN_FLAGS_ADD, PN_FLAG_DELETED, NULL);
+	info = mailbox(ALICE, "INBOX");
+	CHECK(info.message_count == 3 && info.unseen_count == 1 && info.deleted_count == 2);
+	expunge(ALICE, one.mailbox, 3, 3);
+	info = mailbox(ALICE, "INBOX");
+	CHECK(info.message_count == 2 && info.unseen_count == 0 && info.deleted_count == 1);
+	CHECK(info.size_bytes == message("one", 0).size + message("two", 0).size);
+}
+
+static void expunge_of_deleted_leaves_the_others(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_EXPUNGE, ALICE);
+	struct pn_mutation_result result;
+
+	append(ALICE, "INBOX", "two");
+	flag(ALICE, one.mailbox, 2, 2, PN_FLAGS_ADD, PN_FLAG_DELETED, NULL);
+	mutation->mailbox = one.mailbox;
+	mutation->uids = uids(1, UINT32_MAX);
+	mutation->on = true;
+	result = must(commit);
+	CHECK(pn_uid_set_count(result.uids) == 1 && pn_uid_set_has(result.uids, 2));
+	CHECK(rows_of(ALICE, one.mailbox, false).count == 1);
+}
+
+static void expunged_message_can_be_read_for_a_while(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "gone");
+	struct pn_row row;
+
+	expunge(ALICE, one.mailbox, 1, 1);
+	row = row_of(ALICE, one.mailbox, 1);
+	CHECK(row.is_expunged);
+	CHECK(pn_slice_equal(body_of(ALICE, row.body), message("gone", 0)));
+	CHECK(rows_of(ALICE, one.mailbox, false).count == 0);
+}
+
+static void expunging_twice_touches_nothing(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "gone");
+
+	expunge(ALICE, one.mailbox, 1, 1);
+	CHECK(expunge(ALICE, one.mailbox, 1, 1).uids.count == 0);
+	CHECK(flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, PN_FLAG_SEEN, NULL).uids.count == 0);
+	CHECK(mailbox(ALICE, "INBOX").message_count == 0);
+}
+
+static void thousands_of_messages_are_changed_at_once(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "many");
+	struct pn_mutation_result result;
+
+	/* 1 -> 2 -> 4 … 8192 by copying */
+	for (int i = 0; i < 13; i++)
+		copy(PN_MUTATION_COPY, one.mailbox, one.mailbox, uids(1, UINT32_MAX));
+	CHECK(mailbox(ALICE, "INBOX").message_count == 8192);
+	result = flag(ALICE, one.mailbox, 1, UINT32_MAX, PN_FLAGS_ADD, PN_FLAG_SEEN, "All");
+	CHECK(pn_uid_set_count(result.uids) == 8192);
+	CHECK(mailbox(ALICE, "INBOX").unseen_count == 0);
+	result = expunge(ALICE, one.mailbox, 2, 8191);
+	CHECK(pn_uid_set_count(result.uids) == 8190);
+	CHECK(mailbox(ALICE, "INBOX").message_count == 2);
+	CHECK(has_keyword(row_of(ALICE, one.mailbox, 8192).flags, "All"));
+}
+
+const struct conformance_case message_cases[] = {
+	CASE(appended_message_comes_back_identical),
+	CASE(append_keeps_flags_keywords_and_date),
+	CASE(append_without_date_takes_now),
+	CASE(empty_body_is_a_message),
+	CASE(bytes_of_every_value_come_back),
+	CASE(body_of_many_pieces_is_one),
+	CASE(body_is_read_in_ranges),
+	CASE(unknown_body_is_not_found),
+	CASE(large_body_is_written_as_it_comes),
+	CASE(discarded_body_leaves_nothing),
+	CASE(refused_writer_can_be_submitted_again),
+	CASE(body_that_nobody_refers_to_is_not_kept),
+	CASE(uids_ascend_and_are_not_used_again),
+	CASE(append_of_a_body_that_is_there_shares_it),
+	CASE(summary_comes_back),
+	CASE(one_commit_delivers_to_many),
+	CASE(copy_shares_bodies_and_keeps_flags),
+	CASE(copy_into_the_same_mailbox_doubles),
+	CASE(copy_passes_over_uids_that_are_not_there),
+	CASE(move_takes_them_away),
+	CASE(flags_are_added_removed_and_replaced),
+	CASE(keywords_are_one_in_any_case_as_first_written),
+	CASE(a_mailbox_has_64_keywords_and_not_one_more),
+	CASE(a_keyword_has_64_bytes_at_most),
+	CASE(flags_leave_alone_what_changed_since),
+	CASE(flags_that_change_nothing_take_no_modseq),
+	CASE(counts_follow_flags_and_expunges),
+	CASE(expunge_of_deleted_leaves_the_others),
+	CASE(expunged_message_can_be_read_for_a_while),
+	CASE(expunging_twice_touches_nothing),
+	CASE(thousands_of_messages_are_changed_at_once),
+	CASES_END,
+};
