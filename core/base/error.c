@@ -33,22 +33,24 @@ static void make_clean(char *text)
 enum pn_status pn_error_set(struct pn_error *error, const char *file, int line, int system_error,
                             enum pn_status status, const char *format, ...)
 {
+	char text[PN_ERROR_TEXT_SIZE]; /* the arguments may point into the error itself */
 	va_list arguments;
 	size_t size;
 
 	if (error == NULL)
 		return status;
 	va_start(arguments, format);
-	vsnprintf(error->text, sizeof(error->text), format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	size = strlen(error->text);
+	size = strlen(text);
 	if (system_error != 0) {
 		char room[128];
 
-		snprintf(error->text + size, sizeof(error->text) - size, ": %s",
+		snprintf(text + size, sizeof(text) - size, ": %s",
 		         strerror_r(system_error, room, sizeof(room)));
 	}
-	make_clean(error->text);
+	make_clean(text);
+	memcpy(error->text, text, sizeof(text));
 	error->file = file;
 	error->line = line;
 	error->system_error = system_error;

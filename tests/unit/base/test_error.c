@@ -22,6 +22,8 @@ START_TEST(says_what_and_why)
 	pn_error_prefix(&error, "line %d", 7);
 	ck_assert_str_eq(error.text, "line 7: too many");
 	pn_error_prefix(NULL, "nobody");
+	pn_fail(&error, "again: %s", error.text);
+	ck_assert_str_eq(error.text, "again: line 7: too many");
 }
 END_TEST
 
