@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DATA: the message, in pieces, and the answer once it is durable (RFC 5321
+ * section 3.3; for each recipient, RFC 2033 section 4.2). A bare CR, a bare LF or a
+ * NUL ends the session: what follows it may be read as commands by others
+ * (RFC 5321 section 2.3.8).
+ */
+#include "smtp.h"
+
+#include <postern/clock.h>
+
+#include <stdio.h>
+
+enum pn_next smtp_data(struct pn_session *session, struct smtp_session *smtp,
+		       struct pn_slice argument)
+{
+	if (argument.size > 0)
+		return smtp_error(session, smtp, 501, "5.5.4", "DATA takes no argument");
+	if (pn_transaction_recipient_count(pn_session_transaction(session)) == 0)
+		return smtp_error(session, smtp, 503, "5.5.1", "there is no recipient");
+	smtp->data_is_complete = false;
+	smtp->data_started_ms = pn_clock_monotonic_ms();
+	pn_session_set_deadline(session, smtp->config->data_timeout);
+	smtp_reply(session, 354, "", "end with a line of one dot");
+	return pn_next_data(session, PN_DATA_DOT_STUFFED);
+}
+
+static enum pn_next submit(struct pn_session *session, struct smtp_session *smtp)
+{
+	pn_session_set_deadline(session, smtp->config->command_timeout);
+	smtp->waiting = SMTP_WAIT_ACCEPTED;
+	return pn_transaction_submit(session);
+}
+
+static const char *problem_text(enum pn_line_problem problem)
+{
+	switch (problem) {
+	case PN_LINE_BARE_LF:
+		return "the message has a bare LF: lines end with CRLF";
+	case PN_LINE_BARE_CR:
+		return "the message has a bare CR: lines end with CRLF";
+	case PN_LINE_NUL:
+		return "the message has a NUL";
+	case PN_LINE_TOO_LONG:
+	case PN_LINE_GOOD:
+		break;
+	}
+	return "the message has a line that is too long";
+}
+
+enum pn_next smtp_data_piece(struct pn_session *session, void *state, const struct pn_data *data)
+{
+	struct smtp_session *smtp = state;
+	enum pn_next next;
+
+	if (data->problem != PN_LINE_GOOD) {
+		smtp_reset(session, smtp);
+		return smtp_farewell(session, 550, "5.6.0", problem_text(data->problem));
+	}
+	/* The deadline of the gateway begins anew with each byte; who dribbles is late all the same. */
+	if (pn_clock_monotonic_ms() - smtp->data_started_ms > smtp->config->message_timeout) {
+		smtp_reset(session, smtp);
+		return smtp_farewell(session, 421, "4.4.2", "the message takes too long");
+	}
+	next = pn_transaction_append(session, data->bytes, PN_NEXT_DATA);
+	smtp->data_is_complete = data->is_last;
+	if (next == PN_NEXT_ANSWER) {
+		smtp->waiting = SMTP_WAIT_BODY;
+		return next;
+	}
+	return data->is_last ? submit(session, smtp) : next;
+}
+
+enum pn_next smtp_body_answered(struct pn_session *session, struct smtp_session *smtp)
+{
+	return smtp->data_is_complete ? submit(session, smtp) : PN_NEXT_DATA;
+}
+
+static void write_accepted(struct pn_session *session)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "accepted as %s",
+		 pn_transaction_id(pn_session_transaction(session)));
+	smtp_reply(session, 250, "2.0.0", text);
+}
+
+static bool is_yes(const struct pn_stage_result *result)
+{
+	return result->verdict == PN_VERDICT_CONTINUE || result->verdict == PN_VERDICT_ACCEPT;
+}
+
+/* RFC 2033 section 4.2: one reply for each accepted recipient, in their order. */
+static enum pn_next answer_each(struct pn_session *session, struct smtp_session *smtp)
+{
+	struct pn_transaction *transaction = pn_session_transaction(session);
+	struct pn_recipient *recipient;
+
+	for (size_t i = 0; (recipient = pn_transaction_recipient(transaction, i)) != NULL; i++) {
+		const struct pn_stage_result *result = pn_recipient_result(recipient);
+
+		if (is_yes(result))
+			write_accepted(session);
+		else if (smtp_refuse(session, smtp, result) == PN_NEXT_CLOSE)
+			return PN_NEXT_CLOSE;
+	}
+	return PN_NEXT_LINE;
+}
+
+enum pn_next smtp_message_answered(struct pn_session *session, struct smtp_session *smtp,
+				   const struct pn_stage_result *result)
+{
+	enum pn_next next = PN_NEXT_LINE;
+
+	if (is_yes(result))
+		smtp->errors = 0;
+	if (result->verdict == PN_VERDICT_DROP)
+		next = PN_NEXT_CLOSE;
+	else if (smtp_is_lmtp(smtp))
+		next = answer_each(session, smtp);
+	else if (is_yes(result))
+		write_accepted(session);
+	else
+		next = smtp_refuse(session, smtp, result);
+	smtp_reset(session, smtp);
+	return next;
+}

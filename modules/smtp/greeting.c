@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The banner and the hello: EHLO, HELO and LHLO (RFC 5321 section 4.1.1.1, RFC 2033
+ * section 4.1), and the capabilities, which are those that hold now. RFC 2034
+ * section 4: no enhanced codes here.
+ */
+#include "smtp.h"
+
+#include <postern/sasl.h>
+#include <postern/text.h>
+
+#include <stdio.h>
+
+enum { HELLO_MAX = 255, LINE_SIZE = 512 };
+
+static void write_banner(struct pn_session *session, const struct smtp_session *smtp)
+{
+	const struct smtp_config *config = smtp->config;
+	const char *greeting = config->greeting;
+	char worker[32] = "";
+	char text[LINE_SIZE];
+
+	if (greeting[0] == '\0')
+		greeting = smtp_is_lmtp(smtp) ? "LMTP Postern" : "ESMTP Postern";
+	if (config->banner_worker)
+		snprintf(worker, sizeof(worker), " worker %u", pn_session_worker(session));
+	snprintf(text, sizeof(text), "%s %s%s", pn_session_hostname(session), greeting, worker);
+	smtp_reply(session, 220, "", text);
+}
+
+enum pn_next smtp_open(struct pn_session *session, void *state, const struct pn_answer *answer)
+{
+	struct smtp_session *smtp = state;
+	const struct pn_stage_result *result = answer->result;
+
+	smtp->config = pn_session_config(session);
+	pn_session_set_deadline(session, smtp->config->command_timeout);
+	/* The lines of AUTH are the longest; those of other verbs are measured when they are there. */
+	pn_session_set_line_limit(session, SMTP_AUTH_LINE_MAX - 2);
+	switch (result->verdict) {
+	case PN_VERDICT_CONTINUE:
+	case PN_VERDICT_ACCEPT:
+		write_banner(session, smtp);
+		return PN_NEXT_LINE;
+	case PN_VERDICT_REJECT:
+	case PN_VERDICT_DEFER:
+		return smtp_farewell(session, result->reply.code, "", result->reply.text);
+	default:
+		return PN_NEXT_CLOSE;
+	}
+}
+
+/* Lenient: what clients call themselves is often no domain, and policy may judge it. */
+static bool is_hello_name(struct pn_slice name)
+{
+	for (size_t i = 0; i < name.size; i++) {
+		if (name.data[i] <= ' ' || name.data[i] > '~')
+			return false;
+	}
+	return name.size > 0 && name.size <= HELLO_MAX;
+}
+
+static enum pn_next hello(struct pn_session *session, struct smtp_session *smtp,
+			  struct pn_slice name, bool is_extended)
+{
+	if (!is_hello_name(name))
+		return smtp_error(session, smtp, 501, "", "a hello names its client");
+	/* RFC 5321 section 4.1.4: a hello in the middle is also a RSET. */
+	smtp_reset(session, smtp);
+	smtp->pending_extended = is_extended;
+	smtp->waiting = SMTP_WAIT_HELLO;
+	pn_session_set_hello(session, name);
+	return pn_stage_ask(session, PN_STAGE_CLIENT_HELLO);
+}
+
+enum pn_next smtp_ehlo(struct pn_session *session, struct smtp_session *smtp,
+		       struct pn_slice argument)
+{
+	return hello(session, smtp, argument, true);
+}
+
+enum pn_next smtp_helo(struct pn_session *session, struct smtp_session *smtp,
+		       struct pn_slice argument)
+{
+	return hello(session, smtp, argument, false);
+}
+
+static void write_capabilities(struct pn_session *session, const struct smtp_session *smtp)
+{
+	char line[LINE_SIZE];
+
+	smtp_reply_more(session, 250, "", pn_session_hostname(session));
+	smtp_reply_more(session, 250, "", "PIPELINING");
+	snprintf(line, sizeof(line), "SIZE %llu",
+		 (unsigned long long)smtp->config->max_message_size);
+	smtp_reply_more(session, 250, "", line);
+	if (pn_session_can_start_tls(session) && !smtp_is_authenticated(session))
+		smtp_reply_more(session, 250, "", "STARTTLS");
+	if (smtp_login_is_possible(session, smtp) && !smtp_is_authenticated(session)) {
+		snprintf(line, sizeof(line), "AUTH %s", pn_sasl_mechanisms(session));
+		smtp_reply_more(session, 250, "", line);
+	}
+	smtp_reply_more(session, 250, "", "8BITMIME");
+	smtp_reply(session, 250, "", "ENHANCEDSTATUSCODES");
+}
+
+enum pn_next smtp_hello_judged(struct pn_session *session, struct smtp_session *smtp,
+			       const struct pn_stage_result *result)
+{
+	struct pn_stage_result plain = *result;
+
+	if (result->verdict != PN_VERDICT_CONTINUE && result->verdict != PN_VERDICT_ACCEPT) {
+		smtp->is_greeted = false;
+		smtp->is_extended = false;
+		plain.reply.enhanced[0] = '\0';
+		return smtp_refuse(session, smtp, &plain);
+	}
+	smtp->is_greeted = true;
+	smtp->is_extended = smtp->pending_extended;
+	if (smtp->is_extended)
+		write_capabilities(session, smtp);
+	else
+		smtp_reply(session, 250, "", pn_session_hostname(session));
+	return PN_NEXT_LINE;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SMTP server from the inside: its options, what a session remembers, and what
+ * its files offer each other. One file for each verb or small group of verbs; the
+ * table of verbs is at the bottom of smtp.c. Everything runs on the loop thread.
+ */
+#ifndef MODULES_SMTP_H
+#define MODULES_SMTP_H
+
+#include <postern/protocol.h>
+#include <postern/transaction.h>
+
+enum smtp_profile {
+	SMTP_PROFILE_MX = 0,
+	SMTP_PROFILE_SUBMISSION, /* RFC 6409 */
+	SMTP_PROFILE_LMTP,       /* RFC 2033 */
+};
+
+enum smtp_authentication {
+	SMTP_AUTHENTICATION_NONE = 0,
+	SMTP_AUTHENTICATION_OFFERED,
+	SMTP_AUTHENTICATION_REQUIRED,
+};
+
+/* Where a password may cross the wire without TLS. */
+enum smtp_plaintext {
+	SMTP_PLAINTEXT_NEVER = 0,
+	SMTP_PLAINTEXT_LOOPBACK,
+	SMTP_PLAINTEXT_ALWAYS,
+};
+
+struct smtp_config {
+	uint32_t profile;
+	uint32_t authentication;
+	uint32_t plaintext_login;
+	const char *greeting;
+	bool banner_worker;
+	uint64_t max_message_size;
+	uint32_t max_recipients;
+	uint32_t max_errors;
+	uint32_t max_login_failures;
+	uint32_t max_commands;
+	uint32_t max_transactions;
+	uint32_t max_command_length;
+	uint64_t command_timeout;
+	uint64_t data_timeout;
+	uint64_t message_timeout;
+};
+
+enum {
+	/* RFC 4954 section 4: lines of AUTH and of its exchange, CRLF included. */
+	SMTP_AUTH_LINE_MAX = 12288,
+	SMTP_PARAMETERS_MAX = 16,
+};
+
+/* What the open ticket is about. */
+enum smtp_wait {
+	SMTP_WAIT_NONE = 0,
+	SMTP_WAIT_HELLO,
+	SMTP_WAIT_SENDER,
+	SMTP_WAIT_RECIPIENT,
+	SMTP_WAIT_BODY,
+	SMTP_WAIT_ACCEPTED,
+	SMTP_WAIT_AUTH,
+	SMTP_WAIT_SECURED,
+};
+
+/* What a session remembers. The envelope itself is in the gateway's transaction. */
+struct smtp_session {
+	const struct smtp_config *config;
+	enum smtp_wait waiting;
+	bool is_greeted;       /* a hello was accepted */
+	bool is_extended;      /* it was EHLO or LHLO */
+	bool pending_extended; /* the one that is being judged */
+	bool has_sender;
+	bool in_auth;          /* the next line belongs to the exchange */
+	bool auth_line_too_long;
+	bool data_is_complete;
+	uint64_t data_started_ms;
+	uint32_t errors;       /* since the last message that was accepted */
+	uint32_t login_failures;
+	uint32_t commands;
+	uint32_t transactions;
+};
+
+static inline bool smtp_is_lmtp(const struct smtp_session *smtp)
+{
+	return smtp->config->profile == SMTP_PROFILE_LMTP;
+}
+
+/* A verb. `argument` is what stands behind it, trimmed; valid until the handler returns. */
+typedef enum pn_next smtp_handler(struct pn_session *session, struct smtp_session *smtp,
+				  struct pn_slice argument);
+
+/* smtp.c */
+/* The verbs that this profile knows, for HELP; NULL past the end. */
+const char *smtp_verb_name(const struct smtp_session *smtp, size_t index);
+/* Forgets the transaction: the one place, on every path that ends one. */
+void smtp_reset(struct pn_session *session, struct smtp_session *smtp);
+
+/* reply.c: the one place where replies are written */
+void smtp_reply(struct pn_session *session, unsigned code, const char *enhanced, const char *text);
+/* A line that others follow. */
+void smtp_reply_more(struct pn_session *session, unsigned code, const char *enhanced,
+		     const char *text);
+/* A mistake of the client: replies and counts; closes where there were too many. */
+enum pn_next smtp_error(struct pn_session *session, struct smtp_session *smtp, unsigned code,
+			const char *enhanced, const char *text);
+/* What a stage said no with. Closes, silently, where it said drop. */
+enum pn_next smtp_refuse(struct pn_session *session, struct smtp_session *smtp,
+			 const struct pn_stage_result *result);
+/* The last reply. */
+enum pn_next smtp_farewell(struct pn_session *session, unsigned code, const char *enhanced,
+			   const char *text);
+
+/* greeting.c */
+enum pn_next smtp_open(struct pn_session *session, void *state, const struct pn_answer *answer);
+smtp_handler smtp_ehlo, smtp_helo;
+enum pn_next smtp_hello_judged(struct pn_session *session, struct smtp_session *smtp,
+			       const struct pn_stage_result *result);
+
+/* mail.c and rcpt.c */
+smtp_handler smtp_mail, smtp_rcpt;
+enum pn_next smtp_sender_judged(struct pn_session *session, struct smtp_session *smtp,
+				const struct pn_stage_result *result);
+enum pn_next smtp_recipient_judged(struct pn_session *session, struct smtp_session *smtp,
+				   const struct pn_stage_result *result);
+
+/* data.c */
+smtp_handler smtp_data;
+enum pn_next smtp_data_piece(struct pn_session *session, void *state, const struct pn_data *data);
+enum pn_next smtp_body_answered(struct pn_session *session, struct smtp_session *smtp);
+enum pn_next smtp_message_answered(struct pn_session *session, struct smtp_session *smtp,
+				   const struct pn_stage_result *result);
+
+/* auth.c */
+smtp_handler smtp_auth;
+/* Whether a password may be given as the session stands. */
+bool smtp_login_is_possible(const struct pn_session *session, const struct smtp_session *smtp);
+bool smtp_is_authenticated(const struct pn_session *session);
+enum pn_next smtp_auth_line(struct pn_session *session, struct smtp_session *smtp,
+			    const struct pn_line *line);
+struct pn_sasl_step;
+enum pn_next smtp_auth_answered(struct pn_session *session, struct smtp_session *smtp,
+				const struct pn_sasl_step *step);
+
+/* other.c */
+smtp_handler smtp_rset, smtp_noop, smtp_quit, smtp_vrfy, smtp_help, smtp_starttls,
+	smtp_not_implemented, smtp_wrong_protocol;
+enum pn_next smtp_secured(struct pn_session *session, struct smtp_session *smtp,
+			  const struct pn_stage_result *result);
+
+/* parameters.c */
+enum smtp_parameters_of { SMTP_OF_MAIL = 0, SMTP_OF_RCPT };
+
+struct smtp_parameters {
+	struct pn_parameter items[SMTP_PARAMETERS_MAX];
+	size_t count;
+	uint64_t size; /* of SIZE=, or 0 */
+};
+
+/* What is wrong with parameters, as a reply; code 0 where nothing is. */
+struct smtp_problem {
+	unsigned code;
+	const char *enhanced;
+	const char *text;
+};
+
+/* The path behind "FROM:" or "TO:", moved past; the address lives in the arena. */
+struct smtp_problem smtp_parse_path(struct pn_slice *argument, enum smtp_parameters_of command,
+				    struct pn_arena *arena, struct pn_address *address_out);
+/* What follows the path. The items point into `text`. */
+struct smtp_problem smtp_parse_parameters(struct pn_slice text, enum smtp_parameters_of command,
+					  struct smtp_parameters *parameters_out);
+
+/* submission.c: adds what a message that begins its way here must have */
+struct pn_stage_call;
+enum pn_verdict smtp_complete_message(const struct pn_stage_call *call);
+
+#endif
