@@ -45,11 +45,10 @@ static int slice_of(const struct policy_state *state)
 	return slice < SLICE_MIN ? SLICE_MIN : (int)slice;
 }
 
-static void note_place(lua_State *lua, struct policy_run *run)
+void policy_budget_note_place(struct policy_run *run, lua_State *lua)
 {
 	lua_Debug place;
 
-	snprintf(run->place, sizeof(run->place), "%s", run->state->file->chunk);
 	for (int level = 0; lua_getstack(lua, level, &place); level++) {
 		lua_getinfo(lua, "Sl", &place);
 		if (place.currentline <= 0)
@@ -64,7 +63,7 @@ static void kill_run(lua_State *lua, struct policy_run *run, enum policy_killed 
 {
 	if (run->killed == POLICY_ALIVE) {
 		run->killed = how;
-		note_place(lua, run);
+		policy_budget_note_place(run, lua);
 	}
 	if (lua_isyieldable(lua)) {
 		/* Returns when called from the instruction hook, which then returns at once. */

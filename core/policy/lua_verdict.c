@@ -217,8 +217,11 @@ void policy_read_verdict(lua_State *lua, int index, struct policy_run *run)
 	}
 	verdict = luaL_testudata(lua, index, VERDICT_TYPE);
 	if (verdict == NULL) {
-		lua_pushfstring(lua, "%s: a hook returns a verdict or nothing, not a %s",
-				run->state->file->chunk, luaL_typename(lua, index));
+		const char *name = luaL_typename(lua, index);
+
+		if (luaL_getmetafield(lua, index, "__name") == LUA_TSTRING)
+			name = lua_tostring(lua, -1);
+		lua_pushfstring(lua, "a hook returns a verdict or nothing, not a %s", name);
 		lua_error(lua);
 	}
 	run->verdict = *verdict;

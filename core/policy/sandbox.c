@@ -70,6 +70,19 @@ void policy_guard(lua_State *lua, const char *name)
 
 /* ---- globals ---- */
 
+/* Whether a policy could be allowed this library. */
+static bool is_offered(const struct pn_policy_set *set, const char *name)
+{
+	bool answer = strcmp(name, "dns") == 0;
+
+	for (size_t index = 0; index < set->library_count; index++) {
+		const struct pn_module *module = set->libraries[index].instance->module;
+
+		answer = answer || strcmp(module->lua_library->name, name) == 0;
+	}
+	return answer;
+}
+
 /* Upvalue 1: the words. */
 static int read_unknown_word(lua_State *lua)
 {
@@ -78,9 +91,10 @@ static int read_unknown_word(lua_State *lua)
 	size_t count = 0;
 
 	lua_settop(lua, 3);
-	if (strcmp(name, "dns") == 0)
-		return luaL_error(lua, "this policy is not allowed \"dns\": write allow = { \"dns\" } "
-				       "where it is mentioned");
+	if (is_offered(policy_state_of(lua)->file->set, name))
+		return luaL_error(lua, "this policy is not allowed \"%s\": write allow = { \"%s\" } "
+				       "where it is mentioned",
+				  name, name);
 	for (lua_pushnil(lua); lua_next(lua, lua_upvalueindex(1)) != 0; lua_pop(lua, 1)) {
 		if (lua_type(lua, -2) == LUA_TSTRING && count < 127)
 			words[count++] = lua_tostring(lua, -2);

@@ -103,35 +103,50 @@ int policy_run_resume(struct policy_run *run, int arguments)
 	state->running = NULL;
 	if (status == LUA_ERRMEM && run->killed == POLICY_ALIVE)
 		run->killed = POLICY_KILLED_MEMORY;
+	/* After an error the stack is still as it was when it was raised. */
+	if (status != LUA_OK && status != LUA_YIELD && run->place[0] == '\0')
+		policy_budget_note_place(run, run->lua);
 	return status;
+}
+
+/* Where it failed: the line of the script, or else the hook, or else the file. */
+static const char *place_of(const struct policy_run *run)
+{
+	const struct policy_hook_entry *entry = run->state->file->first;
+
+	if (run->place[0] != '\0')
+		return run->place;
+	if (run->call == NULL)
+		return run->state->file->chunk;
+	while (entry->index != run->hook)
+		entry = entry->next;
+	return entry->hook.hook.label;
 }
 
 const char *policy_run_failure(struct policy_run *run, int status, char *room, size_t size)
 {
 	const struct policy_file *file = run->state->file;
-	const char *place = run->place[0] != '\0' ? run->place : file->chunk;
-	const char *message = NULL;
+	const char *message = "raised an error that is no text";
+	size_t chunk_size = strlen(file->chunk);
 
 	if (run->killed == POLICY_KILLED_TIME) {
-		snprintf(room, size, "%s: used more than %llu ms of processor time", place,
+		snprintf(room, size, "%s: used more than %llu ms of processor time", place_of(run),
 			 (unsigned long long)(run->cpu_limit_ns / 1000000u));
 		return room;
 	}
 	if (run->killed == POLICY_KILLED_MEMORY) {
-		snprintf(room, size, "%s: used more than %llu bytes of memory", place,
+		snprintf(room, size, "%s: used more than %llu bytes of memory", place_of(run),
 			 (unsigned long long)file->spec.memory_bytes);
 		return room;
 	}
-	if (status != LUA_YIELD && lua_type(run->lua, -1) == LUA_TSTRING)
-		message = lua_tostring(run->lua, -1);
 	if (status == LUA_YIELD)
 		message = "gave up the processor without waiting for anything";
-	else if (message == NULL)
-		message = "raised an error that is no text";
-	if (strncmp(message, file->chunk, strlen(file->chunk)) == 0)
+	else if (lua_type(run->lua, -1) == LUA_TSTRING)
+		message = lua_tostring(run->lua, -1);
+	if (strncmp(message, file->chunk, chunk_size) == 0 && message[chunk_size] == ':')
 		snprintf(room, size, "%s", message);
 	else
-		snprintf(room, size, "%s: %s", file->chunk, message);
+		snprintf(room, size, "%s: %s", place_of(run), message);
 	return room;
 }
 

@@ -57,7 +57,7 @@ struct policy_run {
 	uint64_t step_limit;
 	uint64_t steps_unlooked; /* since the clock was looked at */
 	enum policy_killed killed;
-	char place[96];          /* where it was killed: "file.lua:12" */
+	char place[96];          /* where it was killed or failed: "file.lua:12" */
 
 	/* Waiting. */
 	struct pn_ticket ticket;
@@ -149,6 +149,9 @@ const char *policy_run_failure(struct policy_run *run, int status, char *room, s
 void policy_budget_init(struct policy_run *run, uint64_t cpu_ms);
 void policy_budget_resume(struct policy_run *run);
 void policy_budget_pause(struct policy_run *run);
+
+/* Writes the line that the script is at into run->place; leaves it where there is none. */
+void policy_budget_note_place(struct policy_run *run, lua_State *lua);
 
 /* Called by the allocator; see memory.h. `user` is the state. */
 void policy_budget_pressed(void *user);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Scripts that mean harm, one file each in tests/policy/hostile. Each ends as its
+ * line "-- expect:" says, within its budget, within its memory, and leaves nothing
+ * behind for the next one.
+ */
+#include "harness.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../exact.h"
+#include "policy/state.h"
+
+enum { SCRIPTS_MAX = 200, CPU_MS = 50, MEMORY = 16 * 1024 * 1024 };
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SLOWER 10
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLOWER 10
+#endif
+#endif
+#ifndef SLOWER
+#define SLOWER 1 /* how much slower the program itself was made */
+#endif
+
+static char names[SCRIPTS_MAX][64];
+static int name_count;
+
+static int compare_names(const void *left, const void *right)
+{
+	return strcmp(left, right);
+}
+
+static void find_scripts(void)
+{
+	DIR *directory = opendir(harness_path("tests/policy/hostile"));
+	const struct dirent *entry;
+
+	while (directory != NULL && (entry = readdir(directory)) != NULL) {
+		size_t size = strlen(entry->d_name);
+
+		if (size > 4 && size < sizeof(names[0]) &&
+		    strcmp(entry->d_name + size - 4, ".lua") == 0 && name_count < SCRIPTS_MAX)
+			memcpy(names[name_count++], entry->d_name, size + 1);
+	}
+	if (directory != NULL)
+		closedir(directory);
+	qsort(names, (size_t)name_count, sizeof(names[0]), compare_names);
+}
+
+/* The text behind "-- expect: " in the file. */
+static void read_expectation(const char *path, char *room, size_t size)
+{
+	FILE *file = fopen(path, "r");
+
+	room[0] = '\0';
+	while (file != NULL && fgets(room, (int)size, file) != NULL) {
+		if (strncmp(room, "-- expect: ", 11) == 0) {
+			memmove(room, room + 11, strlen(room + 11) + 1);
+			room[strcspn(room, "\n")] = '\0';
+			break;
+		}
+	}
+	if (file != NULL)
+		fclose(file);
+}
+
+/* A state that was never told of the hostile one. */
+static void check_pristine(void)
+{
+	ck_assert_str_eq(
+		outcome_of_body(
+			"assert((\"x\"):upper() == \"X\" and string.upper(\"y\") == \"Y\")\n"
+			"assert(getmetatable(\"\") == false and #\"abc\" == 3)\n"
+			"assert(not pcall(function() return poison end))\n"
+			"return reject(550, \"5.7.1\", \"pristine\")"),
+		"reject 550 5.7.1 pristine");
+}
+
+static void check_memory(const struct harness *harness)
+{
+	const struct policy_file *file = &harness->set->files[0];
+
+	if (file->state != NULL)
+		ck_assert_uint_le(file->state->memory.peak, MEMORY);
+}
+
+START_TEST(a_hostile_script_ends_in_its_budget)
+{
+	struct harness harness;
+	char path[600], wanted[300], outcome[600];
+	struct fake_call *call;
+	double before, load_ms, run_ms = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", harness_path("tests/policy/hostile"), names[_i]);
+	read_expectation(path, wanted, sizeof(wanted));
+	ck_assert_msg(wanted[0] != '\0', "%s says nothing about what to expect", names[_i]);
+	before = cpu_ms();
+	harness_load_file(&harness, path, names[_i],
+			  &(struct harness_limits){ .cpu_ms = CPU_MS, .memory_bytes = MEMORY });
+	load_ms = cpu_ms() - before;
+	if (harness.set == NULL) {
+		snprintf(outcome, sizeof(outcome), "refused: %s", harness.error.text);
+	} else {
+		before = cpu_ms();
+		call = fake_run(&harness.hooks[0], fake_session(), NULL, NULL, NULL);
+		run_ms = cpu_ms() - before;
+		fake_outcome(call, outcome, sizeof(outcome));
+		check_memory(&harness);
+		/* And again: the state must still be good, or have been replaced. */
+		fake_run(&harness.hooks[0], fake_session(), NULL, NULL, NULL);
+		harness_free(&harness);
+	}
+	ck_assert_msg(strstr(outcome, wanted) != NULL, "%s\nwanted %s\ngot    %s", names[_i], wanted,
+		      outcome);
+	ck_assert_msg(load_ms < 1020 * SLOWER, "%s: reading took %.1f ms", names[_i], load_ms);
+	ck_assert_msg(run_ms < CPU_MS + 20 * SLOWER, "%s took %.1f ms", names[_i], run_ms);
+	check_pristine();
+}
+END_TEST
+
+START_TEST(the_set_is_there)
+{
+	ck_assert_int_ge(name_count, 64);
+}
+END_TEST
+
+Suite *hostile_suite(void)
+{
+	const TTest *const tests[] = { the_set_is_there, NULL };
+	Suite *suite = suite_of("hostile scripts", tests);
+	TCase *scripts = tcase_create("scripts");
+
+	find_scripts();
+	tcase_set_timeout(scripts, 120);
+	tcase_add_loop_test(scripts, a_hostile_script_ends_in_its_budget, 0, name_count);
+	suite_add_tcase(suite, scripts);
+	return suite;
+}
