@@ -8,13 +8,12 @@
 #include <lauxlib.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "io/digest.h"
+#include "io/file.h"
 
 enum { INSTRUCTION_STEP = 1000 };
 
@@ -161,62 +160,22 @@ enum pn_status pn_config_parse(const char *path, struct pn_slice text,
 	return status;
 }
 
-/* The bytes of a regular file of reasonable size, in the arena. */
-static enum pn_status read_bytes(const char *path, struct pn_arena *arena, struct pn_slice *text_out,
-				 struct pn_error *error)
-{
-	enum pn_status status = PN_FAILED;
-	int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat facts;
-	char *bytes;
-	size_t size = 0;
-
-	if (file < 0)
-		return pn_fail_errno(error, errno, "cannot open %s", path);
-	if (fstat(file, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-		pn_fail(error, "%s is not a file", path);
-		goto done;
-	}
-	bytes = pn_arena_allocate(arena, PN_CONFIG_FILE_MAX + 1);
-	for (;;) {
-		ssize_t got = read(file, bytes + size, PN_CONFIG_FILE_MAX + 1 - size);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0) {
-			pn_fail_errno(error, errno, "cannot read %s", path);
-			goto done;
-		}
-		if (got == 0)
-			break;
-		size += (size_t)got;
-		if (size > PN_CONFIG_FILE_MAX) {
-			pn_fail(error, "%s is larger than %d bytes", path, PN_CONFIG_FILE_MAX);
-			goto done;
-		}
-	}
-	*text_out = pn_slice_make(bytes, size);
-	status = PN_OK;
-done:
-	close(file);
-	return status;
-}
-
 enum pn_status pn_config_read(const char *path, struct pn_config **config_out,
 			      struct pn_error *error)
 {
 	struct pn_arena *arena = pn_arena_new();
-	char *absolute = realpath(path, NULL); /* malloc's, as POSIX says */
+	/* A worker may not see the directory; it is given an absolute path, and the bytes. */
+	char *absolute = path[0] == '/' ? strdup(path) : realpath(path, NULL);
 	enum pn_status status = PN_FAILED;
-	struct pn_slice text;
+	struct pn_slice text = PN_SLICE_NONE;
 
 	if (absolute == NULL) {
 		pn_fail_errno(error, errno, "cannot open %s", path);
 		goto done;
 	}
-	status = read_bytes(absolute, arena, &text, error);
-	if (status == PN_OK)
-		status = pn_config_parse(absolute, text, config_out, error);
+	if (pn_file_read(absolute, PN_CONFIG_FILE_MAX, arena, &text, error) != PN_OK)
+		goto done;
+	status = pn_config_parse(absolute, text, config_out, error);
 done:
 	free(absolute);
 	pn_arena_free(&arena);

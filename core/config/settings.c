@@ -110,5 +110,8 @@ const struct pn_option pn_gateway_options[] = {
 	PN_OPTION_SIZE(struct pn_gateway_settings, history_size, "1G", .minimum_text = "1M",
 		       .maximum_text = "1024G", .flags = PN_OPTION_RELOADABLE,
 		       .summary = "The history is kept up to this size; the oldest goes first."),
+	PN_OPTION_STRING(struct pn_gateway_settings, welcome, "",
+			 .summary = "Lines printed to standard output after \"postern: ready\", "
+				    "when the gateway serves."),
 	PN_OPTION_TABLE_END,
 };

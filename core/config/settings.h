@@ -38,6 +38,7 @@ struct pn_gateway_settings {
 	const char *log_file;          /* "": standard error */
 	uint64_t history_age;          /* kept for so long */
 	uint64_t history_size;         /* and up to this size */
+	const char *welcome;           /* printed once it serves */
 };
 
 extern const struct pn_option pn_gateway_options[];

@@ -261,6 +261,7 @@ static void give_answer(struct pn_transaction *transaction)
 	if (transaction->was_accepted) {
 		result->verdict = PN_VERDICT_ACCEPT;
 		transaction->session->transactions_accepted++;
+		pn_session_world.messages_accepted++;
 	} else {
 		/* Whatever was judged before, the client hears one thing: it was not taken. */
 		for (struct pn_recipient *recipient = transaction->recipients; recipient != NULL;

@@ -152,7 +152,8 @@ enum pn_next pn_body_overflow(struct pn_transaction *transaction, struct pn_slic
 		transaction->writer_failed = true;
 		return next;
 	}
-	if (transaction->overflow.size < WRITE_AT)
+	/* While hooks look at the header the session waits already; the next piece comes here again. */
+	if (transaction->overflow.size < WRITE_AT || next == PN_NEXT_ANSWER)
 		return next;
 	transaction->body_ticket = pn_ticket_open_unlimited(transaction->session, NULL, NULL);
 	submit(transaction, NULL);

@@ -134,11 +134,14 @@ enum pn_next pn_transaction_append(struct pn_session *session, struct pn_slice b
 	}
 	if (pn_buffer_append(&transaction->text, fits) != PN_OK)
 		rest = bytes;
-	if (rest.size > 0 && transaction->header_size > 0)
-		next = pn_body_overflow(transaction, rest, next);
 	if (transaction->header_size == 0 && !transaction->header_too_large)
-		return look_for_header(transaction, next);
-	return next;
+		next = look_for_header(transaction, next);
+	if (rest.size == 0)
+		return next;
+	/* Memory is full and the header did not end in it. */
+	if (transaction->header_size == 0)
+		transaction->header_too_large = true;
+	return transaction->header_too_large ? next : pn_body_overflow(transaction, rest, next);
 }
 
 /* ---- edits ---- */

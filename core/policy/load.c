@@ -4,15 +4,14 @@
  */
 #include "policy/state.h"
 
+#include "io/file.h"
+
 #include <postern/lualib.h>
 #include <postern/text.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
 enum {
 	POLICY_FILE_MAX = 4 * 1024 * 1024,
@@ -204,41 +203,11 @@ static enum pn_status read_text(struct policy_file *file, struct pn_arena *arena
 				struct pn_error *error)
 {
 	const struct pn_policy_file *spec = &file->spec;
-	enum pn_status status = PN_FAILED;
-	int descriptor = open(spec->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat facts;
-	char *bytes;
-	size_t size = 0;
 
-	if (descriptor < 0)
-		return pn_fail_errno(error, errno, "%s:%d: cannot open policy %s", spec->file,
-				     spec->line, spec->path);
-	if (fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode) ||
-	    facts.st_size > POLICY_FILE_MAX) {
-		pn_fail(error, "%s:%d: policy %s is not a file of at most %d bytes", spec->file,
-			spec->line, spec->path, POLICY_FILE_MAX);
-		goto done;
-	}
-	bytes = pn_arena_allocate(arena, (size_t)facts.st_size + 1);
-	while (size < (size_t)facts.st_size) {
-		ssize_t got = read(descriptor, bytes + size, (size_t)facts.st_size - size);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0) {
-			pn_fail_errno(error, errno, "%s:%d: cannot read policy %s", spec->file,
-				      spec->line, spec->path);
-			goto done;
-		}
-		if (got == 0)
-			break;
-		size += (size_t)got;
-	}
-	file->text = pn_slice_make(bytes, size);
-	status = PN_OK;
-done:
-	close(descriptor);
-	return status;
+	if (pn_file_read(spec->path, POLICY_FILE_MAX, arena, &file->text, error) == PN_OK)
+		return PN_OK;
+	pn_error_prefix(error, "%s:%d: policy", spec->file, spec->line);
+	return PN_FAILED;
 }
 
 /* Each word of allow = { … } is "dns" or the library of a module. */

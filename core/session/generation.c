@@ -23,6 +23,8 @@ void pn_generation_drop(struct pn_generation **generation)
 	if (dropped->policies != NULL)
 		dropped->free_policies(dropped->policies);
 	pn_tls_server_free(&dropped->tls);
+	if (dropped->origin != NULL)
+		dropped->free_origin(dropped->origin);
 	arena = dropped->arena;
 	pn_arena_free(&arena);
 }

@@ -91,6 +91,8 @@ struct pn_generation {
 	uint64_t auth_deadline_ms;
 	uint64_t dns_deadline_ms;
 
+	void *origin;                   /* what its texts live in; freed with the generation */
+	void (*free_origin)(void *origin);
 	struct pn_policy_set *policies; /* freed with the generation */
 	void (*free_policies)(struct pn_policy_set *policies);
 };

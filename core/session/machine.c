@@ -721,3 +721,17 @@ void pn_sessions_end(void)
 		session = next;
 	}
 }
+
+void pn_sessions_free(void)
+{
+	/* Their tasks may never get their turn. */
+	while (sessions.first != NULL) {
+		struct pn_session *session = sessions.first;
+
+		pn_task_cancel(&session->task);
+		if (session->phase != PN_PHASE_ENDED)
+			closed(session, NULL);
+		pn_task_cancel(&session->task);
+		free_session(&session->task);
+	}
+}

@@ -63,6 +63,16 @@ static void ask_stage(struct pn_session *session, enum pn_stage stage,
 	pn_stage_run(&request, done, session);
 }
 
+static void refuse_too_many(struct pn_session *session)
+{
+	struct pn_stage_result result = { .struct_size = sizeof(result),
+					  .stage = PN_STAGE_CONNECTION_OPEN,
+					  .verdict = PN_VERDICT_DEFER };
+
+	pn_reply_set(&result.reply, 421, "4.7.0", "too many connections from your address");
+	connection_judged(session, &result);
+}
+
 /* The connection stands (a client's: or failed). */
 void pn_session_opened(struct pn_session *session)
 {
@@ -70,7 +80,10 @@ void pn_session_opened(struct pn_session *session)
 	int number;
 
 	if (!session->is_client) {
-		ask_stage(session, PN_STAGE_CONNECTION_OPEN, connection_judged);
+		if (pn_session_peer_count(session) > pn_session_world.max_sessions_per_address)
+			refuse_too_many(session);
+		else
+			ask_stage(session, PN_STAGE_CONNECTION_OPEN, connection_judged);
 		return;
 	}
 	number = pn_socket_take_error(pn_stream_descriptor(session->stream));

@@ -134,6 +134,8 @@ struct pn_session_world {
 	unsigned worker_number;
 	uint32_t (*count_address)(const char *address, int change); /* returns the sum over workers */
 	void (*session_ended)(void); /* room for another */
+	uint32_t max_sessions_per_address;
+	uint64_t messages_accepted;  /* counted here, shown by the process layer */
 };
 
 extern struct pn_session_world pn_session_world;
@@ -160,6 +162,7 @@ void pn_session_raise(struct pn_session *session, const struct pn_session_event_
 size_t pn_session_count(void);
 void pn_sessions_stop(void);
 void pn_sessions_end(void);
+void pn_sessions_free(void); /* those that ended: at the end of the process */
 
 /* A session on a connected (or connecting) descriptor, which it takes; NULL where the loop refuses
  * it. For open.c. */

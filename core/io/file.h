@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files of the configuration, read through one place: a worker gets their bytes
+ * from the master (as descriptors of a copy), so that a worker that is restarted
+ * sees what was checked and not what somebody is just editing. Main thread.
+ */
+#ifndef CORE_IO_FILE_H
+#define CORE_IO_FILE_H
+
+#include <postern/arena.h>
+#include <postern/error.h>
+
+/* From now on the path (absolute) is read from this descriptor, which is taken. */
+void pn_file_provide(const char *path, int descriptor);
+
+/* Forgets all provided files. */
+void pn_file_forget(void);
+
+/* The whole file in the arena, at most `limit` bytes. PN_OK; PN_NOT_FOUND; PN_LIMIT; PN_FAILED. */
+PN_MUST_CHECK enum pn_status pn_file_read(const char *path, size_t limit, struct pn_arena *arena,
+					  struct pn_slice *bytes_out, struct pn_error *error);
+
+/* A sealed copy of the file in memory, for other processes. */
+PN_MUST_CHECK enum pn_status pn_file_snapshot(const char *path, size_t limit, int *descriptor_out,
+					      struct pn_error *error);
+
+#endif

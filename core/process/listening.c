@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The listening sockets of a worker. They are the master's; each generation says
+ * which instance a socket leads to.
+ */
+#include "process/worker.h"
+
+#include "io/listener.h"
+#include "session/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct listening {
+	char *address;                /* NULL: a free place */
+	const char *label;            /* the address, as the generation in use holds it */
+	int descriptor;
+	struct pn_listener *listener;
+	struct pn_instance *instance; /* of the generation in use; NULL: not listened to */
+	enum pn_listen_tls tls;
+};
+
+static struct listening listenings[PN_MAX_LISTENERS];
+
+/* Places do not move: listeners hold pointers to them. */
+static struct listening *find(const char *address)
+{
+	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {
+		if (listenings[i].address != NULL && strcmp(listenings[i].address, address) == 0)
+			return &listenings[i];
+	}
+	return NULL;
+}
+
+static void forget(struct listening *listening)
+{
+	pn_listener_free(&listening->listener);
+	close(listening->descriptor);
+	free(listening->address);
+	memset(listening, 0, sizeof(*listening));
+}
+
+void pn_listening_add(const char *address, int descriptor)
+{
+	size_t place = 0;
+
+	if (find(address) != NULL) {
+		close(descriptor); /* the same socket again */
+		return;
+	}
+	while (place < PN_MAX_LISTENERS && listenings[place].address != NULL)
+		place++;
+	if (place == PN_MAX_LISTENERS) {
+		close(descriptor);
+		return;
+	}
+	listenings[place].address = strdup(address);
+	listenings[place].descriptor = descriptor;
+}
+
+int pn_listening_descriptor(const char *address)
+{
+	const struct listening *listening = find(address);
+
+	return listening == NULL ? -1 : listening->descriptor;
+}
+
+/* A worker takes its share and a little more: connections come in bursts, and a count that is a
+ * moment old must not leave a client waiting while everybody thinks he is over. */
+static bool is_over_share(size_t own)
+{
+	uint64_t total = 0;
+	uint64_t workers = 0;
+
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		const struct pn_slot *slot = &pn_worker.shared->slots[i];
+
+		if (atomic_load(&slot->pid) == 0 ||
+		    atomic_load(&slot->kind) != PN_WORKER_EDGE ||
+		    atomic_load(&slot->counters.generation) == 0)
+			continue;
+		total += atomic_load(&slot->counters.sessions_open);
+		workers++;
+	}
+	return workers > 1 && own > total / workers + 8;
+}
+
+static bool is_welcome(void *user)
+{
+	size_t own = pn_session_count();
+
+	(void)user;
+	return own < pn_worker.current->config->settings.max_sessions && !is_over_share(own);
+}
+
+static void accepted(void *user, int descriptor, const struct sockaddr *peer)
+{
+	const struct listening *listening = user;
+	const struct pn_accepted connection = {
+		.descriptor = descriptor,
+		.peer = peer,
+		.listener = listening->label,
+		.generation = pn_generation_current,
+		.instance = listening->instance,
+		.implicit_tls = listening->tls == PN_LISTEN_IMPLICIT,
+		.tls_allowed = listening->tls == PN_LISTEN_STARTTLS,
+	};
+
+	pn_session_accept(&connection);
+	atomic_store(&pn_worker.slot->counters.sessions_open, pn_session_count());
+	atomic_fetch_add(&pn_worker.slot->counters.sessions_total, 1);
+}
+
+enum pn_status pn_listening_use(const struct pn_assembly *assembly, struct pn_error *error)
+{
+	for (size_t i = 0; i < PN_MAX_LISTENERS; i++)
+		listenings[i].instance = NULL;
+	for (size_t i = 0; i < assembly->listener_count; i++) {
+		const struct pn_bound_listener *bound = &assembly->listeners[i];
+		struct listening *listening = find(bound->address);
+
+		if (listening == NULL)
+			continue;
+		listening->instance = bound->instance;
+		listening->tls = bound->tls;
+		listening->label = bound->address;
+	}
+	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {
+		struct listening *listening = &listenings[i];
+		const struct pn_listener_events events = { accepted, is_welcome, listening };
+
+		/* What nobody listens to is closed, or its port would stay taken. */
+		if (listening->address != NULL && listening->instance == NULL)
+			forget(listening);
+		else if (listening->address != NULL && listening->listener == NULL &&
+			 pn_listener_new(listening->descriptor, &events, &listening->listener,
+					 error) != PN_OK)
+			return PN_FAILED;
+	}
+	return PN_OK;
+}
+
+void pn_listening_resume(void)
+{
+	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {
+		if (listenings[i].listener != NULL)
+			pn_listener_resume(listenings[i].listener);
+	}
+}
+
+void pn_listening_stop(void)
+{
+	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {
+		if (listenings[i].address != NULL)
+			forget(&listenings[i]);
+	}
+}

@@ -1,0 +1,899 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The master. Its state is a table of workers and the sockets, keys and copies of
+ * files that they need; its loop waits for signals, channels and deadlines. A
+ * reload is a conversation with all workers: everybody prepares, then everybody
+ * uses, or nobody does.
+ */
+#include "process/master.h"
+
+#include <postern/clock.h>
+#include <postern/log.h>
+
+#include "io/file.h"
+#include "io/socket.h"
+#include "process/channel.h"
+#include "process/child.h"
+#include "process/flat.h"
+#include "process/shared.h"
+#include "process/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	MAX_FILE_SIZE = 64 * 1024 * 1024,
+	POLL_MS = 200,
+	ABORT_GRACE_MS = 2000,
+	SHORT_LIFE_MS = 5000,   /* a worker that lives shorter counts as failing to start */
+	FIRST_DELAY_MS = 50,
+	LONGEST_DELAY_MS = 30000,
+};
+
+enum worker_state {
+	WORKER_ABSENT = 0, /* to be started at start_at_ms */
+	WORKER_STARTING,   /* was told to prepare */
+	WORKER_READY,      /* has prepared the next generation */
+	WORKER_SERVING,
+	WORKER_LEAVING,    /* was told to stop */
+};
+
+/* A descriptor with its name: a listener, a key, a copy of a file. */
+struct named_descriptor {
+	char *name;
+	int descriptor;
+};
+
+struct descriptor_list {
+	struct named_descriptor items[PN_FLAT_MAX];
+	size_t count;
+};
+
+/* A configuration as the master knows it. */
+struct master_config {
+	uint32_t number;
+	struct pn_arena *arena;
+	struct pn_flat flat;
+	struct descriptor_list listeners;
+	struct descriptor_list keys;
+	struct descriptor_list files;
+};
+
+struct master_worker {
+	enum worker_state state;
+	enum pn_worker_kind kind;
+	unsigned number;
+	bool is_wanted;       /* is to be replaced when it ends */
+	pid_t pid;
+	int channel;
+	uint64_t started_ms;
+	uint64_t start_at_ms;
+	uint64_t delay_ms;
+	uint64_t abort_sent_ms;
+	bool wants_replacing; /* said so in answer to prepare */
+};
+
+static struct {
+	const char *config_path;
+	struct master_config *current;
+	struct master_config *next; /* while a reload is under way */
+	uint64_t reload_deadline_ms;
+	char reload_asker[32];      /* id of the control client, or "" */
+	struct master_worker workers[PN_MAX_SLOTS];
+	struct pn_shared *shared;
+	int shared_descriptor;
+	int events[PN_MAX_SLOTS];
+	int signals;
+	int lock;
+	uid_t uid;
+	gid_t gid;
+	bool drops_privileges;
+	bool is_stopping;
+	bool has_served;
+	uint64_t stop_deadline_ms;
+	int exit_status;
+} master;
+
+static void say(const char *format, ...) PN_PRINTF(1, 2);
+
+static uint64_t now_ms(void)
+{
+	return pn_clock_monotonic_ms();
+}
+
+static void say(const char *format, ...)
+{
+	char text[PN_PACKET_SIZE];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "postern: %s\n", text);
+}
+
+/* ---- descriptors by name ---- */
+
+static int list_find(const struct descriptor_list *list, const char *name)
+{
+	for (size_t i = 0; list != NULL && i < list->count; i++) {
+		if (strcmp(list->items[i].name, name) == 0)
+			return list->items[i].descriptor;
+	}
+	return -1;
+}
+
+static void list_add(struct descriptor_list *list, const char *name, int descriptor)
+{
+	list->items[list->count].name = strdup(name);
+	list->items[list->count++].descriptor = descriptor;
+}
+
+/* Closes what the other list does not have as well. */
+static void list_free(struct descriptor_list *list, const struct descriptor_list *kept)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (kept == NULL || list_find(kept, list->items[i].name) != list->items[i].descriptor)
+			close(list->items[i].descriptor);
+		free(list->items[i].name);
+	}
+	list->count = 0;
+}
+
+static void free_config(struct master_config **config, const struct master_config *kept)
+{
+	if (*config == NULL)
+		return;
+	list_free(&(*config)->listeners, kept == NULL ? NULL : &kept->listeners);
+	list_free(&(*config)->keys, NULL);
+	list_free(&(*config)->files, NULL);
+	pn_arena_free(&(*config)->arena);
+	free(*config);
+	*config = NULL;
+}
+
+/* ---- a configuration: checked by a child, then opened ---- */
+
+static enum pn_status bind_listener(struct master_config *config, const char *name,
+				    const char *address, struct pn_error *error)
+{
+	int descriptor = master.current == NULL
+				 ? -1
+				 : list_find(&master.current->listeners, name);
+
+	if (list_find(&config->listeners, name) >= 0)
+		return PN_OK;
+	if (descriptor < 0 && pn_socket_listen(address, &descriptor, error) != PN_OK)
+		return PN_FAILED;
+	list_add(&config->listeners, name, descriptor);
+	return PN_OK;
+}
+
+static enum pn_status bind_control_socket(struct master_config *config, struct pn_error *error)
+{
+	char address[PN_ADDRESS_TEXT_SIZE + 16];
+	mode_t before = umask(0177);
+	enum pn_status status;
+
+	if (strlen(config->flat.control_socket) >= PN_ADDRESS_TEXT_SIZE - 8) {
+		umask(before);
+		return pn_fail(error,
+			       "the path of the control socket is too long: set control_socket to "
+			       "one shorter than %d bytes",
+			       PN_ADDRESS_TEXT_SIZE - 8);
+	}
+	snprintf(address, sizeof(address), "unix:%s", config->flat.control_socket);
+	status = bind_listener(config, "control-socket", address, error);
+	umask(before);
+	if (status == PN_OK && master.drops_privileges &&
+	    chown(config->flat.control_socket, master.uid, master.gid) != 0)
+		return pn_fail_errno(error, errno, "cannot give %s to its user",
+				     config->flat.control_socket);
+	return status;
+}
+
+static enum pn_status open_keys(struct master_config *config, struct pn_error *error)
+{
+	const struct pn_flat_list *keys = &config->flat.keys;
+
+	for (size_t i = 0; i < keys->count; i++) {
+		int descriptor = open(keys->items[i], O_RDONLY | O_CLOEXEC);
+
+		if (descriptor < 0)
+			return pn_fail_errno(error, errno, "cannot read the private key %s",
+					     keys->items[i]);
+		list_add(&config->keys, keys->items[i], descriptor);
+	}
+	return PN_OK;
+}
+
+static enum pn_status copy_files(struct master_config *config, struct pn_error *error)
+{
+	const struct pn_flat_list *files = &config->flat.files;
+
+	for (size_t i = 0; i < files->count; i++) {
+		int descriptor;
+
+		if (pn_file_snapshot(files->items[i], MAX_FILE_SIZE, &descriptor, error) != PN_OK)
+			return PN_FAILED;
+		list_add(&config->files, files->items[i], descriptor);
+	}
+	return PN_OK;
+}
+
+/* Who the workers are, and whether they may write the data. Once, at start. */
+static enum pn_status choose_user(const struct pn_flat *flat, struct pn_error *error)
+{
+	const struct passwd *user;
+	const struct group *group;
+
+	if (geteuid() != 0)
+		return PN_OK;
+	if (flat->user[0] == '\0' || strcmp(flat->user, "root") == 0) {
+		say("warning: workers run as root; set user = \"…\" to an account of their own");
+		return PN_OK;
+	}
+	user = getpwnam(flat->user);
+	if (user == NULL)
+		return pn_fail(error,
+			       "there is no user \"%s\" to run as: create it (adduser --system %s) "
+			       "or set user = \"…\"",
+			       flat->user, flat->user);
+	master.uid = user->pw_uid;
+	master.gid = user->pw_gid;
+	if (flat->group[0] != '\0') {
+		group = getgrnam(flat->group);
+		if (group == NULL)
+			return pn_fail(error,
+				       "there is no group \"%s\" to run as: create it or set group "
+				       "= \"…\"",
+				       flat->group);
+		master.gid = group->gr_gid;
+	}
+	master.drops_privileges = true;
+	return PN_OK;
+}
+
+static enum pn_status make_data_directory(const struct pn_flat *flat, struct pn_error *error)
+{
+	char path[1024];
+
+	if (mkdir(flat->data_directory, 0750) != 0 && errno != EEXIST)
+		return pn_fail_errno(error, errno, "cannot make the data directory %s",
+				     flat->data_directory);
+	if (master.drops_privileges &&
+	    chown(flat->data_directory, master.uid, master.gid) != 0)
+		return pn_fail_errno(error, errno, "cannot give %s to its user",
+				     flat->data_directory);
+	snprintf(path, sizeof(path), "%s/postern.lock", flat->data_directory);
+	master.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (master.lock < 0)
+		return pn_fail_errno(error, errno, "cannot open %s", path);
+	if (flock(master.lock, LOCK_EX | LOCK_NB) != 0)
+		return pn_fail(error,
+			       "another gateway runs on %s: stop it first (postern stop), or give "
+			       "this one a data_directory of its own",
+			       flat->data_directory);
+	return PN_OK;
+}
+
+/* Runs the check in a child, and opens everything that the workers will need. */
+static enum pn_status load_config(uint32_t number, struct master_config **config_out,
+				  struct pn_error *error)
+{
+	struct master_config *config = calloc(1, sizeof(*config));
+	enum pn_status status;
+
+	if (config == NULL)
+		abort();
+	config->number = number;
+	config->arena = pn_arena_new();
+	status = pn_child_check(master.config_path, master.drops_privileges, master.uid, master.gid,
+				config->arena, &config->flat, error);
+	if (status == PN_OK && master.current == NULL)
+		status = choose_user(&config->flat, error);
+	if (status == PN_OK && master.current == NULL)
+		status = make_data_directory(&config->flat, error);
+	for (size_t i = 0; status == PN_OK && i < config->flat.listeners.count; i++)
+		status = bind_listener(config, config->flat.listeners.items[i],
+				       config->flat.listeners.items[i], error);
+	if (status == PN_OK && config->flat.control[0] != '\0')
+		status = bind_listener(config, config->flat.control, config->flat.control, error);
+	if (status == PN_OK)
+		status = bind_control_socket(config, error);
+	if (status == PN_OK)
+		status = open_keys(config, error);
+	if (status == PN_OK)
+		status = copy_files(config, error);
+	if (status != PN_OK)
+		free_config(&config, master.current);
+	*config_out = config;
+	return status;
+}
+
+/* ---- workers ---- */
+
+static enum pn_status send_list(const struct master_worker *worker, const char *word,
+				const struct descriptor_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (pn_channel_send(worker->channel, list->items[i].descriptor, "%s\n%s", word,
+				    list->items[i].name) != PN_OK)
+			return PN_FAILED;
+	}
+	return PN_OK;
+}
+
+/* A worker that does not take packets is ended; its end is noticed like any other. */
+static void tell_prepare(struct master_worker *worker, const struct master_config *config)
+{
+	if (send_list(worker, "listener", &config->listeners) != PN_OK ||
+	    send_list(worker, "key", &config->keys) != PN_OK ||
+	    send_list(worker, "file", &config->files) != PN_OK ||
+	    pn_channel_send(worker->channel, -1, "prepare\n%u", config->number) != PN_OK)
+		kill(worker->pid, SIGKILL);
+}
+
+static void tell(struct master_worker *worker, const char *word, uint32_t number)
+{
+	if (pn_channel_send(worker->channel, -1, "%s\n%u", word, number) != PN_OK)
+		kill(worker->pid, SIGKILL);
+}
+
+static void start_worker(struct master_worker *worker)
+{
+	size_t index = (size_t)(worker - master.workers);
+	struct pn_slot *slot = &master.shared->slots[index];
+	struct pn_child_settings settings = {
+		.kind = worker->kind,
+		.number = worker->number,
+		.slot = (unsigned)index,
+		.config_path = master.config_path,
+		.shared_descriptor = master.shared_descriptor,
+		.event_descriptors = master.events,
+		.drops_privileges = master.drops_privileges,
+		.uid = master.uid,
+		.gid = master.gid,
+	};
+	struct pn_error error;
+
+	pn_shared_clear_slot(slot);
+	worker->started_ms = now_ms();
+	worker->abort_sent_ms = 0;
+	worker->wants_replacing = false;
+	if (pn_child_start(&settings, &worker->pid, &worker->channel, &error) != PN_OK) {
+		say("%s", error.text);
+		worker->start_at_ms = now_ms() + LONGEST_DELAY_MS;
+		return;
+	}
+	atomic_store(&slot->kind, (uint32_t)worker->kind);
+	atomic_store(&slot->number, worker->number);
+	atomic_store(&slot->started_ms, worker->started_ms);
+	atomic_store(&slot->heartbeat_ms, worker->started_ms);
+	atomic_store(&slot->pid, worker->pid);
+	worker->state = WORKER_STARTING;
+	tell_prepare(worker, master.next != NULL && !master.has_served ? master.next
+								       : master.current);
+}
+
+static struct master_worker *add_worker(enum pn_worker_kind kind, unsigned number)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		if (worker->is_wanted || worker->pid != 0)
+			continue;
+		memset(worker, 0, sizeof(*worker));
+		worker->kind = kind;
+		worker->number = number;
+		worker->is_wanted = true;
+		worker->channel = -1;
+		return worker;
+	}
+	return NULL;
+}
+
+/* As many edge workers as the configuration wants, and one control worker. */
+static void want_workers(const struct pn_flat *flat)
+{
+	bool has_control = false;
+	unsigned edges = 0;
+
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		if (!worker->is_wanted)
+			continue;
+		if (worker->kind == PN_WORKER_CONTROL) {
+			has_control = true;
+		} else if (worker->number >= flat->edge_workers) {
+			worker->is_wanted = false;
+			worker->state = WORKER_LEAVING;
+			if (worker->pid != 0)
+				tell(worker, "stop", 0);
+		} else {
+			edges++;
+		}
+	}
+	while (edges < flat->edge_workers && edges < PN_MAX_SLOTS / 2)
+		(void)add_worker(PN_WORKER_EDGE, edges++);
+	if (!has_control)
+		(void)add_worker(PN_WORKER_CONTROL, 0);
+	atomic_store(&master.shared->edge_workers, edges);
+}
+
+/* A new worker beside the old one, which then ends as its sessions do. */
+static void replace_worker(struct master_worker *worker)
+{
+	struct master_worker *successor;
+
+	worker->is_wanted = false;
+	successor = add_worker(worker->kind, worker->number);
+	worker->state = WORKER_LEAVING;
+	tell(worker, "stop", 0);
+	if (successor == NULL)
+		worker->is_wanted = true; /* no free slot: the same one, when it has ended */
+}
+
+static void answer_asker(const char *text)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		if (master.reload_asker[0] != '\0' && worker->pid != 0 &&
+		    worker->kind == PN_WORKER_CONTROL && worker->state != WORKER_LEAVING)
+			(void)!pn_channel_send(worker->channel, -1, "result\n%s\n%s",
+					       master.reload_asker, text);
+	}
+	master.reload_asker[0] = '\0';
+}
+
+/* ---- reload ---- */
+
+static void give_up_reload(const char *why)
+{
+	char text[PN_PACKET_SIZE];
+
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		if (worker->pid == 0 || worker->state == WORKER_LEAVING)
+			continue;
+		if (worker->state == WORKER_READY)
+			worker->state = WORKER_SERVING;
+		worker->wants_replacing = false;
+		tell(worker, "abandon", master.next->number);
+	}
+	free_config(&master.next, master.current);
+	snprintf(text, sizeof(text), "failed %.3000s", why);
+	say("reload: nothing was changed: %s", why);
+	answer_asker(text);
+}
+
+static void begin_reload(const char *asker)
+{
+	struct pn_error error;
+
+	if (master.next != NULL || !master.has_served || master.is_stopping) {
+		snprintf(master.reload_asker, sizeof(master.reload_asker), "%s", asker);
+		answer_asker("failed another reload is under way");
+		return;
+	}
+	snprintf(master.reload_asker, sizeof(master.reload_asker), "%s", asker);
+	if (load_config(master.current->number + 1, &master.next, &error) != PN_OK) {
+		char text[PN_PACKET_SIZE];
+
+		say("reload: nothing was changed: %s", error.text);
+		snprintf(text, sizeof(text), "failed %s", error.text);
+		answer_asker(text);
+		return;
+	}
+	master.reload_deadline_ms = now_ms() + master.next->flat.reload_deadline_ms;
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		if (worker->pid != 0 && worker->state == WORKER_SERVING)
+			tell_prepare(worker, master.next);
+	}
+}
+
+static bool all_are_ready(void)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		const struct master_worker *worker = &master.workers[i];
+
+		if (worker->is_wanted && worker->state != WORKER_READY)
+			return false;
+	}
+	return true;
+}
+
+/* Everybody is ready: from here on there is no way back, and none is needed. */
+static void finish_reload(void)
+{
+	struct master_config *old = master.current;
+	bool is_first = !master.has_served;
+	char text[100];
+
+	master.current = master.next;
+	master.next = NULL;
+	atomic_store(&master.shared->generation, master.current->number);
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		if (worker->state != WORKER_READY)
+			continue;
+		if (worker->wants_replacing) {
+			replace_worker(worker);
+		} else {
+			worker->state = WORKER_SERVING;
+			tell(worker, "use", master.current->number);
+		}
+	}
+	free_config(&old, master.current);
+	want_workers(&master.current->flat);
+	if (!is_first) {
+		atomic_fetch_add(&master.shared->reloads, 1);
+		snprintf(text, sizeof(text), "ok generation %u is in use", master.current->number);
+		answer_asker(text);
+	}
+}
+
+/* ---- what workers say ---- */
+
+static void announce(void)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		if (master.workers[i].is_wanted &&
+		    atomic_load(&master.shared->slots[i].counters.generation) == 0)
+			return;
+	}
+	if (master.has_served)
+		return;
+	master.has_served = true;
+	printf("postern: ready\n%s", master.current->flat.welcome);
+	fflush(stdout);
+}
+
+static void begin_stop(const char *asker)
+{
+	if (asker[0] != '\0')
+		snprintf(master.reload_asker, sizeof(master.reload_asker), "%s", asker);
+	answer_asker("ok stopping");
+	if (master.is_stopping)
+		return;
+	master.is_stopping = true;
+	atomic_store(&master.shared->is_stopping, 1);
+	master.stop_deadline_ms = now_ms() + 5000 +
+				  (master.current == NULL ? 0 : master.current->flat.stop_grace_ms);
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		worker->is_wanted = false;
+		if (worker->pid != 0) {
+			worker->state = WORKER_LEAVING;
+			tell(worker, "stop", 0);
+		}
+	}
+}
+
+static void worker_failed(struct master_worker *worker, const char *why)
+{
+	say("%s %u: %s", pn_worker_kind_name(worker->kind), worker->number, why);
+	if (!master.has_served) {
+		master.exit_status = 1;
+		begin_stop("");
+	} else if (master.next != NULL && worker->state == WORKER_SERVING) {
+		give_up_reload(why);
+	} else {
+		kill(worker->pid, SIGKILL); /* it is started again, later and later */
+	}
+}
+
+/* Prepared: one of the first, one that was restarted, or one of a reload. */
+static void worker_ready(struct master_worker *worker, uint32_t number)
+{
+	if (master.next != NULL && number == master.next->number) {
+		worker->state = WORKER_READY;
+		if (all_are_ready())
+			finish_reload();
+	} else if (master.current != NULL && number == master.current->number) {
+		worker->state = WORKER_SERVING;
+		tell(worker, "use", number);
+		if (master.next != NULL)
+			tell_prepare(worker, master.next);
+	}
+}
+
+static void take_packet(struct master_worker *worker, const struct pn_packet *packet)
+{
+	const char *word = packet->words[0];
+	uint32_t number = (uint32_t)strtoul(packet->words[1], NULL, 10);
+
+	if (packet->descriptor >= 0)
+		close(packet->descriptor);
+	if (strcmp(word, "ready") == 0) {
+		worker_ready(worker, number);
+	} else if (strcmp(word, "replace") == 0) {
+		worker->wants_replacing = true;
+		worker_ready(worker, number);
+	} else if (strcmp(word, "failed") == 0) {
+		worker_failed(worker, packet->words[2]);
+	} else if (strcmp(word, "using") == 0) {
+		announce();
+	} else if (strcmp(word, "ask") == 0 && worker->kind == PN_WORKER_CONTROL) {
+		if (strcmp(packet->words[2], "reload") == 0)
+			begin_reload(packet->words[1]);
+		else if (strcmp(packet->words[2], "stop") == 0)
+			begin_stop(packet->words[1]);
+	}
+}
+
+static void read_channel(struct master_worker *worker)
+{
+	struct pn_packet packet;
+
+	while (worker->channel >= 0 && pn_channel_receive(worker->channel, &packet) == PN_OK)
+		take_packet(worker, &packet);
+}
+
+/* ---- workers that end ---- */
+
+/* Who waits for a change that the dead one made, and did not tell of, must look. */
+static void wake_everybody(void)
+{
+	for (size_t i = 0; i < PN_CHANGE_BUCKETS; i++)
+		atomic_fetch_add(&master.shared->changes[i], 1);
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++)
+		(void)eventfd_write(master.events[i], 1);
+}
+
+static void tell_death(const struct master_worker *worker, int status)
+{
+	const struct pn_running *running =
+		&master.shared->slots[worker - master.workers].running;
+	char what[200] = "";
+
+	if (running->module[0] != '\0')
+		snprintf(what, sizeof(what), " while it ran %.31s %.47s (session %.23s%s%.23s)",
+			 running->module, running->hook,
+			 running->session[0] == '\0' ? "none" : running->session,
+			 running->transaction[0] == '\0' ? "" : ", transaction ",
+			 running->transaction);
+	if (WIFSIGNALED(status))
+		say("%s %u (pid %d) was ended by signal %d (%s)%s%s",
+		    pn_worker_kind_name(worker->kind), worker->number, worker->pid,
+		    WTERMSIG(status), strsignal(WTERMSIG(status)),
+		    worker->abort_sent_ms != 0 ? " after it hung" : "", what);
+	else
+		say("%s %u (pid %d) ended with status %d%s", pn_worker_kind_name(worker->kind),
+		    worker->number, worker->pid, WEXITSTATUS(status), what);
+}
+
+static void worker_ended(struct master_worker *worker, int status)
+{
+	bool was_asked = worker->state == WORKER_LEAVING;
+
+	read_channel(worker);
+	was_asked = was_asked || worker->state == WORKER_LEAVING;
+	if (!was_asked) {
+		tell_death(worker, status);
+		atomic_fetch_add(&master.shared->worker_deaths, 1);
+	}
+	close(worker->channel);
+	worker->channel = -1;
+	pn_shared_clear_slot(&master.shared->slots[worker - master.workers]);
+	wake_everybody();
+	/* One that keeps failing is started later and later; the others serve on. */
+	if (now_ms() - worker->started_ms < SHORT_LIFE_MS && worker->delay_ms > 0)
+		worker->delay_ms = worker->delay_ms * 2 > LONGEST_DELAY_MS ? LONGEST_DELAY_MS
+									   : worker->delay_ms * 2;
+	else if (now_ms() - worker->started_ms < SHORT_LIFE_MS)
+		worker->delay_ms = FIRST_DELAY_MS;
+	else
+		worker->delay_ms = 0;
+	worker->pid = 0;
+	worker->state = WORKER_ABSENT;
+	worker->start_at_ms = now_ms() + worker->delay_ms;
+	if (master.next != NULL && master.has_served && !was_asked)
+		give_up_reload("a worker ended while it prepared");
+	if (!master.has_served && !master.is_stopping) {
+		say("a worker could not start");
+		master.exit_status = 1;
+		begin_stop("");
+	}
+}
+
+static void reap(void)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+			if (master.workers[i].pid == pid)
+				worker_ended(&master.workers[i], status);
+		}
+	}
+}
+
+/* A worker without heartbeat: asked for a core first, then ended. */
+static void watch_heartbeats(void)
+{
+	uint64_t now = now_ms();
+	uint64_t watchdog = master.current == NULL ? 60000 : master.current->flat.watchdog_ms;
+
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		struct master_worker *worker = &master.workers[i];
+		uint64_t beat = atomic_load(&master.shared->slots[i].heartbeat_ms);
+
+		if (worker->pid == 0 || worker->state == WORKER_STARTING || now < beat ||
+		    now - beat < watchdog)
+			continue;
+		if (worker->abort_sent_ms == 0) {
+			say("%s %u (pid %d) gave no sign of life for %llu ms and is ended",
+			    pn_worker_kind_name(worker->kind), worker->number, worker->pid,
+			    (unsigned long long)(now - beat));
+			atomic_fetch_add(&master.shared->worker_hangs, 1);
+			worker->abort_sent_ms = now;
+			kill(worker->pid, SIGABRT);
+		} else if (now - worker->abort_sent_ms > ABORT_GRACE_MS) {
+			kill(worker->pid, SIGKILL);
+		}
+	}
+}
+
+/* ---- the loop ---- */
+
+static void take_signals(void)
+{
+	struct signalfd_siginfo info;
+
+	while (read(master.signals, &info, sizeof(info)) == sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGCHLD:
+			reap();
+			break;
+		case SIGHUP:
+			begin_reload("");
+			break;
+		default:
+			begin_stop("");
+			break;
+		}
+	}
+}
+
+static void start_due(void)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS && !master.is_stopping; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		if (worker->is_wanted && worker->pid == 0 && worker->start_at_ms <= now_ms())
+			start_worker(worker);
+	}
+}
+
+static bool any_worker_left(void)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		if (master.workers[i].pid != 0)
+			return true;
+	}
+	return false;
+}
+
+static void end_late_ones(void)
+{
+	if (!master.is_stopping || now_ms() < master.stop_deadline_ms)
+		return;
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		if (master.workers[i].pid != 0)
+			kill(master.workers[i].pid, SIGKILL);
+	}
+}
+
+/* How long poll may sleep: a worker may be due before the next look at the heartbeats. */
+static int sleep_ms(void)
+{
+	uint64_t now = now_ms();
+	uint64_t wait = POLL_MS;
+
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		const struct master_worker *worker = &master.workers[i];
+
+		if (worker->is_wanted && worker->pid == 0) {
+			uint64_t due = worker->start_at_ms > now ? worker->start_at_ms - now : 0;
+
+			wait = due < wait ? due : wait;
+		}
+	}
+	return (int)wait;
+}
+
+static void turn(void)
+{
+	struct pollfd descriptors[PN_MAX_SLOTS + 1];
+	struct master_worker *owners[PN_MAX_SLOTS + 1];
+	nfds_t count = 1;
+
+	descriptors[0] = (struct pollfd){ .fd = master.signals, .events = POLLIN };
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		if (master.workers[i].pid == 0)
+			continue;
+		owners[count] = &master.workers[i];
+		descriptors[count++] =
+			(struct pollfd){ .fd = master.workers[i].channel, .events = POLLIN };
+	}
+	if (poll(descriptors, count, sleep_ms()) < 0 && errno != EINTR)
+		abort();
+	for (nfds_t i = 1; i < count; i++) {
+		if ((descriptors[i].revents & POLLIN) != 0)
+			read_channel(owners[i]);
+	}
+	take_signals();
+	watch_heartbeats();
+	if (master.next != NULL && master.has_served && now_ms() > master.reload_deadline_ms)
+		give_up_reload("not every worker was ready in time");
+	start_due();
+	end_late_ones();
+}
+
+static enum pn_status set_up(struct pn_error *error)
+{
+	sigset_t handled;
+
+	sigemptyset(&handled);
+	sigaddset(&handled, SIGCHLD);
+	sigaddset(&handled, SIGTERM);
+	sigaddset(&handled, SIGINT);
+	sigaddset(&handled, SIGHUP);
+	sigprocmask(SIG_BLOCK, &handled, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	master.signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (master.signals < 0)
+		return pn_fail_errno(error, errno, "cannot receive signals");
+	if (pn_shared_new(&master.shared_descriptor, &master.shared, error) != PN_OK)
+		return PN_FAILED;
+	fcntl(master.shared_descriptor, F_SETFD, FD_CLOEXEC);
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		master.events[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (master.events[i] < 0)
+			return pn_fail_errno(error, errno, "cannot make an eventfd");
+	}
+	atomic_store(&master.shared->started_wall_ms, pn_clock_wall_ms());
+	return PN_OK;
+}
+
+int pn_master_main(const char *config_path)
+{
+	struct pn_error error;
+
+	master.config_path = config_path;
+	if (set_up(&error) != PN_OK || load_config(1, &master.next, &error) != PN_OK) {
+		say("%s", error.text);
+		return 1;
+	}
+	want_workers(&master.next->flat);
+	while (!master.is_stopping || any_worker_left())
+		turn();
+	if (master.current != NULL)
+		unlink(master.current->flat.control_socket);
+	free_config(&master.next, NULL);
+	free_config(&master.current, NULL);
+	return master.exit_status;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared memory of master and workers. */
+#include "process/shared.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static enum pn_status map(int descriptor, struct pn_shared **shared_out, struct pn_error *error)
+{
+	void *memory = mmap(NULL, sizeof(struct pn_shared), PROT_READ | PROT_WRITE, MAP_SHARED,
+			    descriptor, 0);
+
+	if (memory == MAP_FAILED)
+		return pn_fail_errno(error, errno, "cannot map the shared memory");
+	*shared_out = memory;
+	return PN_OK;
+}
+
+enum pn_status pn_shared_new(int *descriptor_out, struct pn_shared **shared_out,
+			     struct pn_error *error)
+{
+	int descriptor = memfd_create("postern shared", 0);
+
+	if (descriptor < 0 || ftruncate(descriptor, sizeof(struct pn_shared)) != 0)
+		return pn_fail_errno(error, errno, "cannot make the shared memory");
+	*descriptor_out = descriptor;
+	return map(descriptor, shared_out, error);
+}
+
+enum pn_status pn_shared_map(int descriptor, struct pn_shared **shared_out, struct pn_error *error)
+{
+	return map(descriptor, shared_out, error);
+}
+
+static uint64_t hash_text(const char *text, size_t size)
+{
+	uint64_t hash = 14695981039346656037u;
+
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ (uint8_t)text[i]) * 1099511628211u;
+	return hash == 0 ? 1 : hash;
+}
+
+uint32_t pn_shared_bucket(struct pn_slice account)
+{
+	return (uint32_t)(hash_text(account.data, account.size) % PN_CHANGE_BUCKETS);
+}
+
+static uint32_t count_in(const struct pn_slot *slot, uint64_t hash)
+{
+	for (size_t i = 0; i < PN_ADDRESS_BUCKETS; i++) {
+		const struct pn_address_count *entry =
+			&slot->addresses[(hash + i) % PN_ADDRESS_BUCKETS];
+		uint64_t found = atomic_load_explicit(&entry->hash, memory_order_acquire);
+
+		if (found == hash)
+			return atomic_load_explicit(&entry->count, memory_order_relaxed);
+		if (found == 0)
+			return 0;
+	}
+	return 0;
+}
+
+/* Entries whose count is zero are used again for other addresses, but never emptied: a reader that
+ * walks past them finds what lies behind. When an address comes back its old entry serves it. */
+static void change_count(struct pn_slot *own, uint64_t hash, int change)
+{
+	struct pn_address_count *reusable = NULL;
+
+	for (size_t i = 0; i < PN_ADDRESS_BUCKETS; i++) {
+		struct pn_address_count *entry = &own->addresses[(hash + i) % PN_ADDRESS_BUCKETS];
+		uint64_t found = atomic_load_explicit(&entry->hash, memory_order_relaxed);
+
+		if (found == hash) {
+			atomic_fetch_add_explicit(&entry->count, (uint32_t)change,
+						  memory_order_relaxed);
+			return;
+		}
+		if (reusable == NULL && found != 0 &&
+		    atomic_load_explicit(&entry->count, memory_order_relaxed) == 0)
+			reusable = entry;
+		if (found == 0) {
+			reusable = reusable != NULL ? reusable : entry;
+			break;
+		}
+	}
+	if (reusable == NULL || change < 0)
+		return; /* more addresses than buckets: the rest is not limited by address */
+	atomic_store_explicit(&reusable->count, (uint32_t)change, memory_order_relaxed);
+	atomic_store_explicit(&reusable->hash, hash, memory_order_release);
+}
+
+uint32_t pn_shared_count_address(struct pn_shared *shared, struct pn_slot *own,
+				 const char *address, int change)
+{
+	uint64_t hash = hash_text(address, strlen(address));
+	uint32_t sum = 0;
+
+	if (change != 0)
+		change_count(own, hash, change);
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		if (atomic_load_explicit(&shared->slots[i].pid, memory_order_relaxed) != 0)
+			sum += count_in(&shared->slots[i], hash);
+	}
+	return sum;
+}
+
+void pn_shared_clear_slot(struct pn_slot *slot)
+{
+	for (size_t i = 0; i < PN_ADDRESS_BUCKETS; i++) {
+		atomic_store(&slot->addresses[i].hash, 0);
+		atomic_store(&slot->addresses[i].count, 0);
+	}
+	memset(&slot->running, 0, sizeof(slot->running));
+	memset(&slot->counters, 0, sizeof(slot->counters));
+	atomic_store(&slot->watches, 0);
+	atomic_store(&slot->heartbeat_ms, 0);
+	atomic_store(&slot->pid, 0);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory that master and workers share: who does what, heartbeats, counters,
+ * sessions by address, and the generations of accounts that changed. Each slot has
+ * one writer, its worker; everybody reads. What a dead worker left is cleared by
+ * the master.
+ */
+#ifndef CORE_PROCESS_SHARED_H
+#define CORE_PROCESS_SHARED_H
+
+#include <postern/error.h>
+#include <postern/module.h>
+
+#include "session/running.h"
+
+#include <stdatomic.h>
+#include <sys/types.h>
+
+enum {
+	PN_MAX_SLOTS = 64,
+	PN_CHANGE_BUCKETS = 4096,
+	PN_ADDRESS_BUCKETS = 16384, /* sessions by address, for each worker */
+	PN_CHANNEL_DESCRIPTOR = 3,
+	PN_SHARED_DESCRIPTOR = 4,
+	PN_FIRST_EVENT_DESCRIPTOR = 5, /* one eventfd a slot follows */
+};
+
+struct pn_counters {
+	_Atomic uint64_t sessions_open;
+	_Atomic uint64_t sessions_total;
+	_Atomic uint64_t messages_accepted;
+	_Atomic uint64_t tickets_open;
+	_Atomic uint64_t longest_turn_us;
+	_Atomic uint64_t generation;
+};
+
+/* Sessions of one address in one worker: open addressing, one writer. */
+struct pn_address_count {
+	_Atomic uint64_t hash; /* 0: empty */
+	_Atomic uint32_t count;
+};
+
+struct pn_slot {
+	_Atomic int32_t pid; /* 0: free */
+	_Atomic uint32_t kind;
+	_Atomic uint32_t number;
+	_Atomic uint64_t heartbeat_ms; /* monotonic */
+	_Atomic uint64_t started_ms;
+	_Atomic uint32_t watches;      /* it wants to be woken by changes */
+	struct pn_running running;
+	struct pn_counters counters;
+	struct pn_address_count addresses[PN_ADDRESS_BUCKETS];
+};
+
+struct pn_shared {
+	_Atomic uint32_t generation;      /* of the configuration in use */
+	_Atomic uint64_t worker_deaths;
+	_Atomic uint64_t worker_hangs;
+	_Atomic uint64_t reloads;
+	_Atomic int64_t started_wall_ms;
+	_Atomic uint32_t edge_workers;    /* how many there should be */
+	_Atomic uint32_t is_stopping;
+	_Atomic uint32_t changes[PN_CHANGE_BUCKETS]; /* account generations, by hash */
+	struct pn_slot slots[PN_MAX_SLOTS];
+};
+
+/* The master makes it and passes the descriptor on; a worker maps what it inherited. */
+PN_MUST_CHECK enum pn_status pn_shared_new(int *descriptor_out, struct pn_shared **shared_out,
+					   struct pn_error *error);
+PN_MUST_CHECK enum pn_status pn_shared_map(int descriptor, struct pn_shared **shared_out,
+					   struct pn_error *error);
+
+/* Counts sessions of an address in the worker's slot (change may be 0), and returns the sum over
+ * all slots. */
+uint32_t pn_shared_count_address(struct pn_shared *shared, struct pn_slot *own,
+				 const char *address, int change);
+
+/* Clears what a worker that ended left behind (its share of every count). Master. */
+void pn_shared_clear_slot(struct pn_slot *slot);
+
+/* The bucket of an account. */
+uint32_t pn_shared_bucket(struct pn_slice account);
+
+#endif

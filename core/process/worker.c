@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a worker: started by the master with a channel, told what to listen
+ * on and which configuration to prepare, and from then on run by its loop. When
+ * the channel breaks the master is gone, and so is the worker: its listening
+ * sockets must not stand in the way of a new master.
+ */
+#include "process/worker.h"
+
+#include <postern/clock.h>
+#include <postern/log.h>
+
+#include "io/fault.h"
+#include "io/file.h"
+#include "io/job.h"
+#include "io/log.h"
+#include "io/loop.h"
+#include "io/resolver.h"
+#include "session/session.h"
+#include "session/ticket.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { HEARTBEAT_MS = 250, MAX_KEYS = 64 };
+
+struct pn_worker pn_worker;
+
+static struct {
+	char *path;
+	int descriptor;
+} keys[MAX_KEYS];
+static size_t key_count;
+
+static struct pn_watch *channel_watch;
+static struct pn_timer *heartbeat;
+static struct pn_timer *grace;
+
+static const char *const kind_names[] = { "edge", "queue", "control", "tool" };
+
+const char *pn_worker_kind_name(enum pn_worker_kind kind)
+{
+	return kind_names[kind];
+}
+
+static void add_key(const char *path, int descriptor)
+{
+	for (size_t i = 0; i < key_count; i++) {
+		if (strcmp(keys[i].path, path) == 0) {
+			close(keys[i].descriptor);
+			keys[i].descriptor = descriptor;
+			return;
+		}
+	}
+	if (key_count == MAX_KEYS) {
+		close(descriptor);
+		return;
+	}
+	keys[key_count].path = strdup(path);
+	keys[key_count++].descriptor = descriptor;
+}
+
+static int key_descriptor(const char *path)
+{
+	for (size_t i = 0; i < key_count; i++) {
+		if (strcmp(keys[i].path, path) == 0)
+			return keys[i].descriptor;
+	}
+	return -1;
+}
+
+static void end_now(void)
+{
+	pn_loop_stop();
+}
+
+static uint32_t count_address(const char *address, int change)
+{
+	return pn_shared_count_address(pn_worker.shared, pn_worker.slot, address, change);
+}
+
+static void session_ended(void)
+{
+	atomic_store(&pn_worker.slot->counters.sessions_open, pn_session_count());
+	if (pn_worker.is_stopping && pn_session_count() == 0)
+		end_now();
+	else if (!pn_worker.is_stopping)
+		pn_listening_resume();
+}
+
+static void beat(void *unused)
+{
+	struct pn_counters *counters = &pn_worker.slot->counters;
+
+	(void)unused;
+	atomic_store(&pn_worker.slot->heartbeat_ms, pn_world_real.monotonic_ns() / 1000000);
+	atomic_store(&counters->tickets_open, pn_ticket_count());
+	atomic_store(&counters->longest_turn_us, pn_loop_longest_turn_ns() / 1000);
+	atomic_store(&counters->messages_accepted, pn_session_world.messages_accepted);
+	pn_timer_set(heartbeat, HEARTBEAT_MS);
+}
+
+static void stop_gracefully(void *unused)
+{
+	(void)unused;
+	if (pn_worker.is_stopping)
+		return;
+	pn_worker.is_stopping = true;
+	pn_listening_stop();
+	pn_sessions_stop();
+	if (pn_session_count() == 0) {
+		end_now();
+		return;
+	}
+	grace = pn_timer_new((void (*)(void *))end_now, NULL);
+	pn_timer_set(grace, pn_worker.current == NULL
+				    ? 1
+				    : pn_worker.current->config->settings.stop_grace);
+}
+
+static void tell(const char *word, uint32_t number, const char *text)
+{
+	if (pn_channel_send(PN_CHANNEL_DESCRIPTOR, -1, "%s\n%u\n%s", word, number, text) != PN_OK)
+		end_now();
+}
+
+/* What is set up once, from the first configuration. */
+static enum pn_status set_up(const struct pn_assembly *assembly, struct pn_error *error)
+{
+	const struct pn_gateway_settings *settings = &assembly->config->settings;
+	char history[512];
+	const struct pn_log_settings log = {
+		.history_directory = history,
+		.log_file = strdup(settings->log_file),
+		.level = (enum pn_log_level)settings->log_level,
+		.worker = pn_worker.name,
+	};
+	struct pn_resolver_settings resolver = {
+		.zone_file = strdup(settings->zone_file),
+		.deadline_ms = settings->dns_deadline,
+	};
+	const char **servers = calloc(settings->resolvers.count + 1, sizeof(*servers));
+
+	for (size_t i = 0; i < settings->resolvers.count; i++)
+		servers[i] = strdup(settings->resolvers.items[i]);
+	resolver.servers.items = servers;
+	resolver.servers.count = settings->resolvers.count;
+	snprintf(history, sizeof(history), "%s/history", settings->data_directory);
+	if (pn_log_start(&log, error) != PN_OK ||
+	    pn_resolver_configure(&resolver, error) != PN_OK || pn_bus_start(error) != PN_OK)
+		return PN_FAILED;
+	return pn_instances_start(assembly, pn_worker.kind, pn_worker.number, error);
+}
+
+static void prepare(uint32_t number)
+{
+	const struct pn_assemble_settings settings = { .number = number,
+						       .key_descriptor = key_descriptor };
+	struct pn_error error = { .text = "" };
+	struct pn_assembly *assembly;
+
+	if (pn_assemble(pn_worker.config_path, &settings, &assembly, &error) != PN_OK) {
+		tell("failed", number, error.text);
+		return;
+	}
+	if (pn_worker.current == NULL) {
+		if (set_up(assembly, &error) != PN_OK) {
+			pn_generation_drop(&assembly->generation);
+			tell("failed", number, error.text);
+			return;
+		}
+	} else if (assembly->needs_new_workers) {
+		char why[300];
+
+		snprintf(why, sizeof(why), "%s", assembly->why);
+		pn_generation_drop(&assembly->generation);
+		tell("replace", number, why);
+		return;
+	} else if (pn_instances_prepare(assembly, &error) != PN_OK) {
+		pn_generation_drop(&assembly->generation);
+		tell("failed", number, error.text);
+		return;
+	}
+	pn_worker.prepared = assembly;
+	pn_worker.prepared_number = number;
+	tell("ready", number, "");
+}
+
+static void give_up_prepared(void)
+{
+	struct pn_generation *generation;
+
+	if (pn_worker.prepared == NULL)
+		return;
+	if (pn_worker.current != NULL)
+		pn_instances_abandon(pn_worker.prepared);
+	generation = pn_worker.prepared->generation;
+	pn_worker.prepared = NULL;
+	pn_generation_drop(&generation);
+}
+
+static void use_prepared(uint32_t number)
+{
+	struct pn_assembly *old = pn_worker.current;
+	struct pn_generation *old_generation;
+	struct pn_error error;
+	enum pn_status status;
+
+	if (pn_worker.prepared == NULL || pn_worker.prepared_number != number)
+		return;
+	pn_worker.current = pn_worker.prepared;
+	pn_worker.prepared = NULL;
+	if (old != NULL)
+		pn_instances_adopt(pn_worker.current);
+	pn_generation_current = pn_worker.current->generation;
+	pn_session_world.max_sessions_per_address =
+		pn_worker.current->config->settings.max_sessions_per_address;
+	pn_log_set_level((enum pn_log_level)pn_worker.current->config->settings.log_level);
+	status = pn_worker.kind == PN_WORKER_CONTROL
+			 ? pn_control_use(pn_worker.current, &error)
+			 : pn_listening_use(pn_worker.current, &error);
+	if (status != PN_OK) {
+		pn_log(PN_LOG_ERROR, "worker", "%s", error.text);
+		end_now();
+		return;
+	}
+	atomic_store(&pn_worker.slot->counters.generation, number);
+	if (old != NULL) {
+		old_generation = old->generation;
+		pn_generation_drop(&old_generation);
+		pn_log(PN_LOG_NOTICE, "reload", "generation %u is in use", number);
+	}
+	tell("using", number, "");
+}
+
+static void take_packet(struct pn_packet *packet)
+{
+	const char *word = packet->words[0];
+	uint32_t number = (uint32_t)strtoul(packet->words[1], NULL, 10);
+
+	if (strcmp(word, "listener") == 0 && packet->descriptor >= 0)
+		pn_listening_add(packet->words[1], packet->descriptor);
+	else if (strcmp(word, "file") == 0 && packet->descriptor >= 0)
+		pn_file_provide(packet->words[1], packet->descriptor);
+	else if (strcmp(word, "key") == 0 && packet->descriptor >= 0)
+		add_key(packet->words[1], packet->descriptor);
+	else if (strcmp(word, "prepare") == 0)
+		prepare(number);
+	else if (strcmp(word, "use") == 0)
+		use_prepared(number);
+	else if (strcmp(word, "abandon") == 0)
+		give_up_prepared();
+	else if (strcmp(word, "result") == 0)
+		pn_control_result(packet->words[1], packet->words[2]);
+	else if (strcmp(word, "stop") == 0)
+		stop_gracefully(NULL);
+}
+
+static void channel_ready(void *user, int events)
+{
+	struct pn_packet packet;
+	enum pn_status status;
+
+	(void)user;
+	(void)events;
+	while ((status = pn_channel_receive(PN_CHANNEL_DESCRIPTOR, &packet)) == PN_OK)
+		take_packet(&packet);
+	if (status == PN_FAILED) {
+		/* The master is gone. */
+		pn_listening_stop();
+		_exit(1);
+	}
+}
+
+static enum pn_status start(struct pn_error *error)
+{
+	if (pn_shared_map(PN_SHARED_DESCRIPTOR, &pn_worker.shared, error) != PN_OK ||
+	    pn_loop_new(error) != PN_OK ||
+	    pn_loop_on_signal(SIGTERM, stop_gracefully, NULL, error) != PN_OK ||
+	    pn_watch_new(PN_CHANNEL_DESCRIPTOR, channel_ready, NULL, &channel_watch, error) !=
+		    PN_OK)
+		return PN_FAILED;
+	pn_worker.slot = &pn_worker.shared->slots[pn_worker.slot_index];
+	pn_running = &pn_worker.slot->running;
+	pn_session_world.worker_number = pn_worker.number;
+	pn_session_world.count_address = count_address;
+	pn_session_world.session_ended = session_ended;
+	pn_session_world.max_sessions_per_address = 1;
+	pn_jobs_start();
+	heartbeat = pn_timer_new(beat, NULL);
+	beat(NULL);
+	pn_watch_set(channel_watch, PN_WATCH_READ);
+	return PN_OK;
+}
+
+/* In the reverse order of the start; what sessions still wait for is answered or stale. */
+static void shut_down(void)
+{
+	struct pn_generation *generation;
+
+	pn_listening_stop();
+	pn_control_stop();
+	pn_sessions_end();
+	pn_instances_stop();
+	pn_bus_stop();
+	pn_resolver_stop();
+	pn_jobs_stop();
+	give_up_prepared();
+	pn_timer_free(&heartbeat);
+	pn_timer_free(&grace);
+	pn_watch_free(&channel_watch, false);
+	pn_sessions_free();
+	pn_tickets_stop();
+	if (pn_worker.current != NULL) {
+		generation = pn_worker.current->generation;
+		pn_generation_drop(&generation);
+	}
+	pn_log_stop();
+	pn_loop_free();
+	pn_file_forget();
+	while (key_count > 0) {
+		free(keys[--key_count].path);
+		close(keys[key_count].descriptor);
+	}
+}
+
+int pn_worker_main(enum pn_worker_kind kind, unsigned number, unsigned slot_index,
+		   const char *config_path)
+{
+	static char name[32];
+	struct pn_error error;
+
+	snprintf(name, sizeof(name), kind == PN_WORKER_CONTROL ? "%s" : "%s-%u",
+		 pn_worker_kind_name(kind), number);
+	pn_worker.kind = kind;
+	pn_worker.number = number;
+	pn_worker.slot_index = slot_index;
+	pn_worker.name = name;
+	pn_worker.config_path = config_path;
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN); /* Ctrl-C is for the master, who tells us */
+	if (getenv("POSTERN_FAULT") != NULL)
+		pn_fault_arm(getenv("POSTERN_FAULT"));
+	if (start(&error) != PN_OK) {
+		fprintf(stderr, "postern: %s: %s\n", name, error.text);
+		return 1;
+	}
+	pn_loop_run();
+	shut_down();
+	return 0;
+}

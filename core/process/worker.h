@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker: a process of its own, executed by the master, that runs sessions
+ * (edge) or keeps house (control). It does what the channel says. Loop thread.
+ */
+#ifndef CORE_PROCESS_WORKER_H
+#define CORE_PROCESS_WORKER_H
+
+#include "process/assemble.h"
+#include "process/channel.h"
+#include "process/shared.h"
+
+#include <stdio.h>
+
+enum { PN_MAX_LISTENERS = 128 };
+
+/* What the parts of a worker share. */
+struct pn_worker {
+	enum pn_worker_kind kind;
+	unsigned number;
+	unsigned slot_index;
+	const char *name;             /* "edge-0" */
+	const char *config_path;
+	struct pn_shared *shared;
+	struct pn_slot *slot;
+	struct pn_assembly *current;  /* in use */
+	struct pn_assembly *prepared; /* built, not yet in use */
+	uint32_t prepared_number;
+	bool is_stopping;
+};
+
+extern struct pn_worker pn_worker;
+
+/* The whole life of a worker process; returns its exit status. */
+int pn_worker_main(enum pn_worker_kind kind, unsigned number, unsigned slot_index,
+		   const char *config_path);
+
+/* "edge", "queue", "control". */
+const char *pn_worker_kind_name(enum pn_worker_kind kind);
+
+/* listening.c: sockets that came from the master, and what to do with them */
+void pn_listening_add(const char *address, int descriptor);
+int pn_listening_descriptor(const char *address); /* or -1 */
+PN_MUST_CHECK enum pn_status pn_listening_use(const struct pn_assembly *assembly,
+					      struct pn_error *error);
+void pn_listening_resume(void);
+void pn_listening_stop(void);
+
+/* bus.c: changes of accounts, across workers */
+PN_MUST_CHECK enum pn_status pn_bus_start(struct pn_error *error);
+void pn_bus_stop(void);
+
+/* control.c: the control worker's socket and web server */
+PN_MUST_CHECK enum pn_status pn_control_use(const struct pn_assembly *assembly,
+					    struct pn_error *error);
+void pn_control_result(const char *id, const char *text);
+void pn_control_stop(void);
+
+/* status.c: what `postern status` and /metrics say */
+void pn_status_write(const struct pn_shared *shared, bool as_json, struct pn_buffer *out);
+void pn_metrics_write(const struct pn_shared *shared, struct pn_buffer *out);
+bool pn_status_is_healthy(const struct pn_shared *shared);
+
+/* history.c: old files of the history go */
+void pn_history_keep_house(const char *directory, uint64_t max_age_ms, uint64_t max_bytes);
+/* `postern explain`: prints the events of an id. Returns how many. */
+size_t pn_history_explain(const char *directory, const char *id, bool as_json, FILE *out);
+
+#endif
