@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,12 +31,6 @@ static void execute(char *const *arguments)
 {
 	syscall(SYS_execveat, program, "", arguments, environ, AT_EMPTY_PATH);
 	_exit(127);
-}
-
-static void drop_privileges(uid_t uid, gid_t gid)
-{
-	if (setgroups(0, NULL) != 0 || setgid(gid) != 0 || setuid(uid) != 0)
-		_exit(126);
 }
 
 static void reset_signals(void)
@@ -89,8 +82,8 @@ static void become_worker(const struct pn_child_settings *settings, int channel)
 	snprintf(number, sizeof(number), "%u", settings->number);
 	snprintf(slot, sizeof(slot), "%u", settings->slot);
 	reset_signals();
-	if (settings->drops_privileges)
-		drop_privileges(settings->uid, settings->gid);
+	if (pn_user_become(&settings->user) != PN_OK)
+		_exit(126);
 	execute(arguments);
 }
 
@@ -117,8 +110,7 @@ enum pn_status pn_child_start(const struct pn_child_settings *settings, pid_t *p
 	return PN_OK;
 }
 
-static void become_check(const char *config_path, int output, int errors, bool drops, uid_t uid,
-			 gid_t gid)
+static void become_check(const char *config_path, int output, int errors)
 {
 	char *arguments[] = { (char *)(uintptr_t)"postern",
 			      (char *)(uintptr_t)"config",
@@ -131,8 +123,6 @@ static void become_check(const char *config_path, int output, int errors, bool d
 	place(output, STDOUT_FILENO);
 	place(errors, STDERR_FILENO);
 	reset_signals();
-	if (drops)
-		drop_privileges(uid, gid);
 	execute(arguments);
 }
 
@@ -155,9 +145,8 @@ static void read_message(FILE *errors, char *room, size_t size)
 	free(line);
 }
 
-enum pn_status pn_child_check(const char *config_path, bool drops_privileges, uid_t uid, gid_t gid,
-			      struct pn_arena *arena, struct pn_flat *flat_out,
-			      struct pn_error *error)
+enum pn_status pn_child_check(const char *config_path, struct pn_arena *arena,
+			      struct pn_flat *flat_out, struct pn_error *error)
 {
 	int output[2];
 	char message[MESSAGE_SIZE];
@@ -176,7 +165,7 @@ enum pn_status pn_child_check(const char *config_path, bool drops_privileges, ui
 	if (pid < 0)
 		return pn_fail_errno(error, errno, "cannot check the configuration");
 	if (pid == 0)
-		become_check(config_path, output[1], fileno(errors), drops_privileges, uid, gid);
+		become_check(config_path, output[1], fileno(errors));
 	close(output[1]);
 	in = fdopen(output[0], "r");
 	result = pn_flat_read(in, arena, flat_out);

@@ -7,6 +7,7 @@
 #define CORE_PROCESS_CHILD_H
 
 #include "process/flat.h"
+#include "process/user.h"
 
 #include <sys/types.h>
 
@@ -17,9 +18,7 @@ struct pn_child_settings {
 	const char *config_path;
 	int shared_descriptor;
 	const int *event_descriptors; /* PN_MAX_SLOTS */
-	bool drops_privileges;
-	uid_t uid;
-	gid_t gid;
+	struct pn_user user;
 };
 
 PN_MUST_CHECK enum pn_status pn_child_start(const struct pn_child_settings *settings,
@@ -27,8 +26,7 @@ PN_MUST_CHECK enum pn_status pn_child_start(const struct pn_child_settings *sett
 					    struct pn_error *error);
 
 /* Runs `postern config check --flat`. PN_FAILED: the error is what the child said. */
-PN_MUST_CHECK enum pn_status pn_child_check(const char *config_path, bool drops_privileges,
-					    uid_t uid, gid_t gid, struct pn_arena *arena,
+PN_MUST_CHECK enum pn_status pn_child_check(const char *config_path, struct pn_arena *arena,
 					    struct pn_flat *flat_out, struct pn_error *error);
 
 #endif

@@ -6,16 +6,54 @@
 #include "process/assemble.h"
 #include "process/command.h"
 #include "process/flat.h"
+#include "process/user.h"
 
 #include "config/reference.h"
+#include "io/file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { MAX_FILE_SIZE = 64 * 1024 * 1024 };
 
 static int fail(const struct pn_error *error)
 {
 	fprintf(stderr, "postern: %s\n", error->text);
 	return 1;
+}
+
+/*
+ * The master is root and its check must not be: modules run code here. The files are opened while
+ * we still may, then we become whom the configuration names.
+ */
+static enum pn_status become_unprivileged(const char *path, struct pn_error *error)
+{
+	struct pn_config *config;
+	struct pn_user user;
+	int descriptor;
+	enum pn_status status;
+
+	if (geteuid() != 0)
+		return PN_OK;
+	if (pn_config_read(path, &config, error) != PN_OK)
+		return PN_FAILED;
+	status = pn_user_find(config->settings.user, config->settings.group, &user, error);
+	if (status == PN_OK)
+		status = pn_file_snapshot(config->file, MAX_FILE_SIZE, &descriptor, error);
+	if (status == PN_OK)
+		pn_file_provide(config->file, descriptor);
+	/* A policy that cannot be read is told, with its line, by those who load it. */
+	for (size_t i = 0; status == PN_OK && i < config->policy_count; i++) {
+		if (pn_file_snapshot(config->policies[i].path, MAX_FILE_SIZE, &descriptor, error) ==
+		    PN_OK)
+			pn_file_provide(config->policies[i].path, descriptor);
+	}
+	pn_config_free(&config);
+	if (status == PN_OK && pn_user_become(&user) != PN_OK)
+		status = pn_fail_errno(error, errno, "cannot become the user of the configuration");
+	return status;
 }
 
 static int check(const struct pn_arguments *arguments)
@@ -25,7 +63,8 @@ static int check(const struct pn_arguments *arguments)
 	struct pn_assembly *assembly;
 	struct pn_error error;
 
-	if (pn_assemble(arguments->config, &settings, &assembly, &error) != PN_OK)
+	if ((arguments->flat && become_unprivileged(arguments->config, &error) != PN_OK) ||
+	    pn_assemble(arguments->config, &settings, &assembly, &error) != PN_OK)
 		return fail(&error);
 	if (arguments->flat)
 		pn_flat_write(assembly, stdout);

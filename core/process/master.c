@@ -20,9 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -99,9 +97,7 @@ static struct {
 	int events[PN_MAX_SLOTS];
 	int signals;
 	int lock;
-	uid_t uid;
-	gid_t gid;
-	bool drops_privileges;
+	struct pn_user user;
 	bool is_stopping;
 	bool has_served;
 	uint64_t stop_deadline_ms;
@@ -199,8 +195,8 @@ static enum pn_status bind_control_socket(struct master_config *config, struct p
 	snprintf(address, sizeof(address), "unix:%s", config->flat.control_socket);
 	status = bind_listener(config, "control-socket", address, error);
 	umask(before);
-	if (status == PN_OK && master.drops_privileges &&
-	    chown(config->flat.control_socket, master.uid, master.gid) != 0)
+	if (status == PN_OK && master.user.drops &&
+	    chown(config->flat.control_socket, master.user.uid, master.user.gid) != 0)
 		return pn_fail_errno(error, errno, "cannot give %s to its user",
 				     config->flat.control_socket);
 	return status;
@@ -235,36 +231,13 @@ static enum pn_status copy_files(struct master_config *config, struct pn_error *
 	return PN_OK;
 }
 
-/* Who the workers are, and whether they may write the data. Once, at start. */
+/* Who the workers are. Once, at start. */
 static enum pn_status choose_user(const struct pn_flat *flat, struct pn_error *error)
 {
-	const struct passwd *user;
-	const struct group *group;
-
-	if (geteuid() != 0)
-		return PN_OK;
-	if (flat->user[0] == '\0' || strcmp(flat->user, "root") == 0) {
+	if (pn_user_find(flat->user, flat->group, &master.user, error) != PN_OK)
+		return PN_FAILED;
+	if (geteuid() == 0 && !master.user.drops)
 		say("warning: workers run as root; set user = \"…\" to an account of their own");
-		return PN_OK;
-	}
-	user = getpwnam(flat->user);
-	if (user == NULL)
-		return pn_fail(error,
-			       "there is no user \"%s\" to run as: create it (adduser --system %s) "
-			       "or set user = \"…\"",
-			       flat->user, flat->user);
-	master.uid = user->pw_uid;
-	master.gid = user->pw_gid;
-	if (flat->group[0] != '\0') {
-		group = getgrnam(flat->group);
-		if (group == NULL)
-			return pn_fail(error,
-				       "there is no group \"%s\" to run as: create it or set group "
-				       "= \"…\"",
-				       flat->group);
-		master.gid = group->gr_gid;
-	}
-	master.drops_privileges = true;
 	return PN_OK;
 }
 
@@ -275,8 +248,8 @@ static enum pn_status make_data_directory(const struct pn_flat *flat, struct pn_
 	if (mkdir(flat->data_directory, 0750) != 0 && errno != EEXIST)
 		return pn_fail_errno(error, errno, "cannot make the data directory %s",
 				     flat->data_directory);
-	if (master.drops_privileges &&
-	    chown(flat->data_directory, master.uid, master.gid) != 0)
+	if (master.user.drops &&
+	    chown(flat->data_directory, master.user.uid, master.user.gid) != 0)
 		return pn_fail_errno(error, errno, "cannot give %s to its user",
 				     flat->data_directory);
 	snprintf(path, sizeof(path), "%s/postern.lock", flat->data_directory);
@@ -302,8 +275,7 @@ static enum pn_status load_config(uint32_t number, struct master_config **config
 		abort();
 	config->number = number;
 	config->arena = pn_arena_new();
-	status = pn_child_check(master.config_path, master.drops_privileges, master.uid, master.gid,
-				config->arena, &config->flat, error);
+	status = pn_child_check(master.config_path, config->arena, &config->flat, error);
 	if (status == PN_OK && master.current == NULL)
 		status = choose_user(&config->flat, error);
 	if (status == PN_OK && master.current == NULL)
@@ -365,9 +337,7 @@ static void start_worker(struct master_worker *worker)
 		.config_path = master.config_path,
 		.shared_descriptor = master.shared_descriptor,
 		.event_descriptors = master.events,
-		.drops_privileges = master.drops_privileges,
-		.uid = master.uid,
-		.gid = master.gid,
+		.user = master.user,
 	};
 	struct pn_error error;
 

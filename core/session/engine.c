@@ -6,6 +6,7 @@
 #include <postern/text.h>
 
 #include "session/running.h"
+#include "session/session.h"
 #include "session/ticket.h"
 
 #include <stdarg.h>
@@ -225,13 +226,23 @@ static bool start_hook(struct stage_run *run, const struct pn_chain_hook *hook)
 	return false;
 }
 
+/* Hooks of a protocol module are about the sessions of their own instance. */
+static bool concerns(const struct stage_run *run, const struct pn_chain_hook *hook)
+{
+	const struct pn_instance *instance = hook->use.instance;
+
+	return instance == NULL || instance->module->protocol == NULL ||
+	       run->request.session == NULL || run->request.session->instance == instance;
+}
+
 static void proceed(struct stage_run *run)
 {
 	if (run->is_starting)
 		return;
 	run->is_starting = true;
 	while (run->next_hook < run->chain->count && (run->request.all_at_once || !run->has_ended)) {
-		bool waits = start_hook(run, &run->chain->hooks[run->next_hook++]);
+		const struct pn_chain_hook *hook = &run->chain->hooks[run->next_hook++];
+		bool waits = concerns(run, hook) && start_hook(run, hook);
 
 		if (waits && !run->request.all_at_once)
 			break;

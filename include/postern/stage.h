@@ -168,7 +168,10 @@ struct pn_stage_call {
 	                                     * (authentication.h); else NULL */
 };
 
-/* A row of a module's table of hooks. The table ends with .stage = PN_STAGE_NONE. */
+/*
+ * A row of a module's table of hooks. The table ends with .stage = PN_STAGE_NONE. Each instance of
+ * the module has them; those of a protocol module run for the sessions of that instance only.
+ */
 struct pn_hook {
 	enum pn_stage stage;
 	int order;
