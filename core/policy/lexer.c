@@ -142,8 +142,8 @@ static struct pn_slice take_symbol(struct pn_lua_lexer *lexer)
 
 void pn_lua_lexer_init(struct pn_lua_lexer *lexer, struct pn_slice text)
 {
-	lexer->at = text.data;
-	lexer->end = text.data + text.size;
+	lexer->at = text.size > 0 ? text.data : "";
+	lexer->end = lexer->at + text.size;
 	lexer->line = 1;
 }
 

@@ -272,9 +272,10 @@ size_t pn_pattern_size(struct pn_slice text)
 
 const char *pn_pattern_compile(struct pn_pattern *pattern, struct pn_slice text, bool may_anchor)
 {
+	const char *begin = text.size > 0 ? text.data : "";
 	struct compiler compiler = { .pattern = pattern,
-				     .at = text.data,
-				     .end = text.data + text.size };
+				     .at = begin,
+				     .end = begin + text.size };
 
 	memset(pattern, 0, sizeof(*pattern));
 	pattern->item_limit = item_limit(text);
@@ -380,19 +381,20 @@ static bool match_frontier(struct pn_pattern_match *match, const struct pn_patte
 static const char *match_piece(struct pn_pattern_match *match, const struct pn_pattern_item *item,
 			       const char *at)
 {
-	struct pn_pattern_capture *capture = &match->captures[item->first];
+	struct pn_pattern_capture *captures = match->captures;
 
 	switch (item->kind) {
 	case ITEM_SUBJECT_END:
 		return at == subject_end(match) ? at : NULL;
 	case ITEM_OPEN:
-		*capture = (struct pn_pattern_capture){ .start = at };
+		captures[item->first] = (struct pn_pattern_capture){ .start = at };
 		return at;
 	case ITEM_CLOSE:
-		capture->size = (size_t)(at - capture->start);
+		captures[item->first].size = (size_t)(at - captures[item->first].start);
 		return at;
 	case ITEM_POSITION:
-		*capture = (struct pn_pattern_capture){ .start = at, .is_position = true };
+		captures[item->first] =
+			(struct pn_pattern_capture){ .start = at, .is_position = true };
 		return at;
 	case ITEM_BACK:
 		return match_back(match, item, at);

@@ -108,7 +108,7 @@ START_TEST(a_missing_file_is_named_with_its_mention)
 	struct harness harness;
 
 	harness_load_file(&harness, "/nonexistent/x.lua", "x.lua", &(struct harness_limits){ 0 });
-	ck_assert_str_eq(harness.error.text, "postern.lua:7: cannot open policy "
+	ck_assert_str_eq(harness.error.text, "postern.lua:7: policy: cannot read "
 					     "/nonexistent/x.lua: No such file or directory");
 }
 END_TEST
