@@ -295,6 +295,23 @@ static bool header_fits(const struct record_header *header, uint64_t offset, uin
 	       header->body_size <= header->record_size - header->body_offset;
 }
 
+/* Made by a worker that died (or a machine that stopped) before its header was there. */
+static bool is_blank(const struct local_store *store, uint64_t id)
+{
+	char *path = segment_path(store, id);
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	char bytes[SEGMENT_HEADER_SIZE];
+	ssize_t got = descriptor < 0 ? -1 : pread(descriptor, bytes, sizeof(bytes), 0);
+	bool result = got >= 0 && got < SEGMENT_HEADER_SIZE;
+
+	if (got == SEGMENT_HEADER_SIZE)
+		result = bytes[0] == 0 && memcmp(bytes, bytes + 1, sizeof(bytes) - 1) == 0;
+	if (descriptor >= 0)
+		close(descriptor);
+	free(path);
+	return result;
+}
+
 /* Passes over space that was taken and never written. */
 static uint64_t next_data(int descriptor, uint64_t offset)
 {
@@ -318,7 +335,7 @@ enum pn_status segment_scan(const struct local_store *store, uint64_t id, uint64
 	enum pn_status status = segment_open(store, id, &descriptor, &salt, error);
 
 	if (status != PN_OK)
-		return status;
+		return is_blank(store, id) ? PN_OK : status;
 	segment_name(id, name);
 	if (fstat(descriptor, &file) != 0)
 		status = pn_fail_errno(error, errno, "cannot read %s", name);

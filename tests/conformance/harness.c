@@ -29,6 +29,8 @@ static const struct pn_module *module;
 static char module_file[PATH_MAX];
 static void *config;
 static struct pn_arena *config_arena;
+static char *const *settings_given;
+static size_t settings_count;
 static struct pn_start start;
 static char *data_directory;
 static void *instance;
@@ -391,6 +393,8 @@ void harness_load(const char *file, char *const *settings, size_t setting_count)
 	module = dlsym(handle, symbol);
 	if (module == NULL || module->store == NULL)
 		fail("%s is no store module: it has no %s with a store", file, symbol);
+	settings_given = settings;
+	settings_count = setting_count;
 	config_arena = pn_arena_new();
 	config = pn_arena_allocate(config_arena, module->config_size);
 	for (const struct pn_option *option = module->options;
@@ -456,6 +460,12 @@ void *harness_instance(void)
 const char *harness_module_file(void)
 {
 	return module_file;
+}
+
+char *const *harness_settings(size_t *count_out)
+{
+	*count_out = settings_count;
+	return settings_given;
 }
 
 /* ----------------------------------------------------------------------- commits */

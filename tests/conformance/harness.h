@@ -25,6 +25,8 @@ bool harness_is_running(void);
 const struct pn_store *harness_entries(void);
 void *harness_instance(void);
 const char *harness_module_file(void);
+/* The texts that harness_load() was given. */
+char *const *harness_settings(size_t *count_out);
 
 /* Works off what comes from threads until *done; gives up loudly after a minute. */
 void harness_wait(const bool *done);

@@ -151,6 +151,17 @@ int run_writer(const char *directory, unsigned worker, unsigned long count)
 	return 0;
 }
 
+static void print_points(void)
+{
+	const char *const *names;
+	const unsigned long *passes;
+	size_t count = harness_points(&names, &passes);
+
+	for (size_t i = 0; i < count; i++)
+		printf("point %s %lu\n", names[i], passes[i]);
+	fflush(stdout);
+}
+
 /* A short life with something of everything, for the sweeps over fault points. */
 int run_script(const char *directory)
 {
@@ -170,6 +181,8 @@ int run_script(const char *directory)
 			(void)!harness_entries()->checkpoint(harness_instance(), &error);
 	}
 	harness_stop();
+	if (getenv("CONFORMANCE_POINTS") != NULL)
+		print_points();
 	return 0;
 }
 
