@@ -67,8 +67,10 @@ def make_certificate(directory):
 
 def configuration(build, directory, ports, settings="", mx="", submission="", lmtp="", pop3="",
                   auth="", store='module "store_local" { as = "local" }', more="", tls=True,
-                  **_unused):
-    """The text of a configuration file. The arguments are Lua, put where their names say."""
+                  data=None, workers=2, **_unused):
+    """The text of a configuration file. The arguments are Lua, put where their names say;
+    `data` is a directory for the mail that is not beside the file."""
+    data = data or f"{directory}/data"
     certificate = ""
     if tls:
         certificate = (f'certificate {{ "{directory}/certificate.pem", '
@@ -78,9 +80,9 @@ def configuration(build, directory, ports, settings="", mx="", submission="", lm
                        f'listen {{ "127.0.0.1:{ports["pop3s"]}", to = "pop3", '
                        f'tls = "implicit" }}\n')
     return f"""hostname = "mx.{DOMAIN}"
-data_directory = "{directory}/data"
+data_directory = "{data}"
 module_directories = {{ "{build}/modules" }}
-edge_workers = 2
+edge_workers = {workers}
 stop_grace = "2s"
 control = "127.0.0.1:{ports["control"]}"
 {settings}
@@ -106,11 +108,14 @@ class GatewayError(Exception):
 
 
 class Gateway:
-    """A running gateway. `options` go to `configure`, which is configuration() if not given."""
+    """A running gateway. `options` go to `configure`, which is configuration() if not given;
+    `environment` is added to its environment."""
 
-    def __init__(self, build, configure=configuration, users=USERS, start=True, **options):
+    def __init__(self, build, configure=configuration, users=USERS, start=True, environment=None,
+                 **options):
         self.build = os.path.abspath(build)
         self.directory = tempfile.mkdtemp(prefix="postern-test-")
+        self.environment = environment or {}
         self.ports = free_ports(PORT_NAMES)
         self.config = os.path.join(self.directory, "postern.lua")
         self.log = os.path.join(self.directory, "log")
@@ -152,7 +157,7 @@ class Gateway:
             self.process = subprocess.Popen(
                 [os.path.join(self.build, "postern"), "serve", "--config", self.config],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
-                start_new_session=True)
+                start_new_session=True, env={**os.environ, **self.environment})
         self.output = []
         self.reader = threading.Thread(target=read, args=(self.process.stdout,), daemon=True)
         self.reader.start()
