@@ -67,7 +67,7 @@ def make_certificate(directory):
 
 def configuration(build, directory, ports, settings="", mx="", submission="", lmtp="", pop3="",
                   auth="", store='module "store_local" { as = "local" }', more="", tls=True,
-                  data=None, workers=2, **_unused):
+                  data=None, workers=2, user="", **_unused):
     """The text of a configuration file. The arguments are Lua, put where their names say;
     `data` is a directory for the mail that is not beside the file."""
     data = data or f"{directory}/data"
@@ -81,6 +81,7 @@ def configuration(build, directory, ports, settings="", mx="", submission="", lm
                        f'tls = "implicit" }}\n')
     return f"""hostname = "mx.{DOMAIN}"
 data_directory = "{data}"
+user = "{user}"
 module_directories = {{ "{build}/modules" }}
 edge_workers = {workers}
 stop_grace = "2s"
