@@ -49,7 +49,7 @@ struct pn_transaction *pn_transaction_new(struct pn_session *session)
 	transaction->last_recipient = &transaction->recipients;
 	transaction->started_wall_ms = pn_clock_wall_ms();
 	transaction->max_size = 50u * 1024 * 1024;
-	transaction->trace_word = "ESMTP";
+	transaction->trace_word = "local"; /* until the protocol says its own */
 	transaction->result.struct_size = sizeof(transaction->result);
 	pn_buffer_init(&transaction->text, (size_t)transaction->generation->memory_per_message);
 	pn_buffer_init(&transaction->overflow, 1024 * 1024);

@@ -214,6 +214,12 @@ static int open_append(const char *path)
 	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 }
 
+static void history_path(char *room, size_t size, const struct tm *date, const char *ending)
+{
+	snprintf(room, size, "%s/%04d%02d%02d%02d-%s.%s", writer.directory, date->tm_year + 1900,
+		 date->tm_mon + 1, date->tm_mday, date->tm_hour, writer.worker, ending);
+}
+
 /* One file for each worker and hour; the index beside it. */
 static void turn_history(int64_t now_ms)
 {
@@ -232,13 +238,12 @@ static void turn_history(int64_t now_ms)
 	if (writer.index.descriptor >= 0)
 		close(writer.index.descriptor);
 	gmtime_r(&seconds, &date);
-	snprintf(path, sizeof(path), "%s/%04d%02d%02d%02d-%s.jsonl", writer.directory,
-		 date.tm_year + 1900, date.tm_mon + 1, date.tm_mday, date.tm_hour, writer.worker);
+	history_path(path, sizeof(path), &date, "jsonl");
 	writer.history.descriptor = open_append(path);
 	writer.history_offset = 0;
 	if (writer.history.descriptor >= 0 && fstat(writer.history.descriptor, &status) == 0)
 		writer.history_offset = (uint64_t)status.st_size;
-	strcpy(path + strlen(path) - strlen("jsonl"), "index");
+	history_path(path, sizeof(path), &date, "index");
 	writer.index.descriptor = open_append(path);
 	writer.history_hour = hour;
 }

@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds and runs the tests; installs what they need. Ends with a line "N passed, N failed, N skipped".
+#
+#   tests/run.sh              what every change must pass, under 15 minutes
+#   tests/run.sh NAME …       only these parts
+#   tests/run.sh --long       the full figures of every part: hours
+#   tests/run.sh --long NAME  the full figures of one part, at most an hour each
+#   tests/run.sh --list       the parts
+#
+# Each part prints lines "ok NAME", "not ok NAME" and "skipped: REASON"; what it said is in
+# build/tests/PART.log.
+set -u
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+cd "$here" || exit 1
+plain=$here/build/gcc
+sanitized=$here/build/asan
+fuzzing=$here/build/fuzz
+logs=$here/build/tests
+long=no
+parts=()
+
+# Every part: its name, and on which build it runs.
+all_parts=(style units-gcc units-asan fuzz-replay interface conformance conformance-asan conversation
+	conversation-asan policy clients modules process kill powercut diskfull)
+long_parts=(fuzz)
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--long) long=yes ;;
+	--list) printf '%s\n' "${all_parts[@]}" "${long_parts[@]}"; exit 0 ;;
+	-*) echo "run.sh: unknown option $1" >&2; exit 2 ;;
+	*) parts+=("$1") ;;
+	esac
+	shift
+done
+if [ ${#parts[@]} = 0 ]; then
+	parts=("${all_parts[@]}")
+	[ $long = yes ] && parts+=("${long_parts[@]}")
+fi
+for part in "${parts[@]}"; do
+	case " ${all_parts[*]} ${long_parts[*]} " in
+	*" $part "*) ;;
+	*) echo "run.sh: there is no part \"$part\"; --list names them" >&2; exit 2 ;;
+	esac
+done
+
+"$here/contrib/packages.sh" test || exit 1
+mkdir -p "$logs"
+rm -f "$logs"/*.log
+
+# How often a thing is done: in a run for a change, and in a long one.
+figure() {
+	if [ $long = yes ]; then echo "$2"; else echo "$1"; fi
+}
+
+build() { # DIRECTORY COMPILER EXTRA…
+	local directory=$1 compiler=$2
+	shift 2
+	cmake -S "$here" -B "$directory" -G Ninja -DCMAKE_C_COMPILER="$compiler" \
+		-DCMAKE_C_COMPILER_LAUNCHER=ccache "$@" >"$directory.log" 2>&1 &&
+		ninja -C "$directory" >>"$directory.log" 2>&1
+	local status=$?
+	if [ $status != 0 ] || grep -q 'warning:' "$directory.log"; then
+		grep -E -A6 'warning:|error:|FAILED|CMake Error' "$directory.log" | head -n 60
+		echo "not ok build with $compiler in $directory"
+		return 1
+	fi
+	echo "ok build with $compiler, without a warning"
+}
+
+# A Check program tells of each of its tests in TAP; a crash is the failure of the program.
+units() { # DIRECTORY
+	local program tap status=0
+	for program in "$1"/tests/unit_*; do
+		[ -x "$program" ] || continue
+		tap=$logs/$(basename "$program").$$.tap
+		CK_TAP_LOG_FILE_NAME=$tap CK_VERBOSITY=silent "$program" ||
+			{ echo "not ok $(basename "$program") as a whole"; status=1; }
+		[ -f "$tap" ] && sed -nE 's/^(not ok|ok) [0-9]+ - /\1 /p' "$tap" | sed 's/: Passed$//'
+		rm -f "$tap"
+	done
+	return $status
+}
+
+fuzz_replay() { # DIRECTORY
+	local program name status=0
+	for program in "$1"/tests/fuzz_*; do
+		[ -x "$program" ] || continue
+		name=$(basename "$program")
+		if "$program" "$here/tests/fuzz/corpus/$name" >/dev/null 2>"$logs/$name.err"; then
+			echo "ok $name on its corpus"
+		else
+			tail -n 30 "$logs/$name.err"
+			echo "not ok $name on its corpus"
+			status=1
+		fi
+	done
+	return $status
+}
+
+fuzz() {
+	local program name seconds=60 status=0
+	for program in "$fuzzing"/tests/fuzz_*; do
+		[ -x "$program" ] || continue
+		name=$(basename "$program")
+		mkdir -p "$fuzzing/corpus/$name"
+		if (cd "$fuzzing" && "$program" -max_total_time=$seconds -timeout=5 -rss_limit_mb=2048 \
+			"corpus/$name" "$here/tests/fuzz/corpus/$name") >"$logs/$name.err" 2>&1; then
+			echo "ok $name for $seconds seconds"
+		else
+			tail -n 30 "$logs/$name.err"
+			echo "not ok $name"
+			status=1
+		fi
+	done
+	return $status
+}
+
+conformance() { # DIRECTORY
+	local directory status=0
+	for store in store_memory store_local; do
+		directory=$(mktemp -d "${TMPDIR:-/tmp}/postern-conformance.XXXXXX")
+		"$1/tests/conformance/store_conformance" "$1/modules/$store.so" "$directory" || status=1
+		rm -rf "$directory"
+	done
+	return $status
+}
+
+run_part() {
+	case $1 in
+	style) python3 tests/style.py --build "$plain" ;;
+	units-gcc) units "$plain" ;;
+	units-asan) CK_FORK=no units "$sanitized" ;;
+	fuzz-replay) fuzz_replay "$sanitized" ;;
+	fuzz) fuzz ;;
+	interface) python3 tests/interface/run.py "$plain" ;;
+	conformance) conformance "$plain" ;;
+	conformance-asan) conformance "$sanitized" ;;
+	conversation) python3 tests/conversation/run.py --build "$plain" ;;
+	conversation-asan) python3 tests/conversation/run.py --build "$sanitized" ;;
+	policy) python3 tests/policy/run.py --build "$plain" ;;
+	clients) python3 tests/clients/run.py --build "$plain" ;;
+	modules) python3 tests/modules/run.py --build "$sanitized" ;;
+	process) python3 tests/process/run.py --build "$plain" ;;
+	kill) python3 tests/crash/kill.py --build "$plain" --kills "$(figure 10 200)" ;;
+	powercut) python3 tests/crash/powercut.py --build "$plain" --cuts "$(figure 10 200)" ;;
+	diskfull) python3 tests/crash/diskfull.py --build "$plain" ;;
+	esac
+}
+
+# ASan's own findings end the process; UBSan's must too, or nobody reads them.
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:disable_coredump=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+
+started=$SECONDS
+needs() { # whether one of the wanted parts runs on that build
+	local part
+	for part in "${parts[@]}"; do
+		case $part:$1 in
+		*-asan:asan | fuzz-replay:asan | modules:asan | fuzz:fuzz) return 0 ;;
+		*-asan:gcc | fuzz-replay:gcc | modules:gcc | fuzz:gcc) ;;
+		*:gcc) return 0 ;;
+		esac
+	done
+	return 1
+}
+
+{
+	needs gcc && { build "$plain" gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo || exit 1; }
+	needs asan && { build "$sanitized" clang -DCMAKE_BUILD_TYPE=Debug \
+		-DPOSTERN_SANITIZE=address,undefined || exit 1; }
+	needs fuzz && { build "$fuzzing" clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPOSTERN_FUZZ=ON \
+		-DPOSTERN_SANITIZE=address,undefined || exit 1; }
+	true
+} >"$logs/build.log"
+built=$?
+cat "$logs/build.log"
+if [ $built != 0 ]; then
+	echo "0 passed, 1 failed"
+	exit 1
+fi
+echo "# built after $((SECONDS - started)) seconds"
+
+for part in "${parts[@]}"; do
+	echo "# $part"
+	began=$SECONDS
+	run_part "$part" >"$logs/$part.log" 2>&1 </dev/null
+	status=$?
+	# A part that failed without saying which test did has failed as a whole.
+	if [ $status != 0 ] && ! grep -q '^not ok' "$logs/$part.log"; then
+		echo "not ok $part: ended with status $status" >>"$logs/$part.log"
+	fi
+	if ! grep -qE '^(ok|not ok|skipped:)' "$logs/$part.log"; then
+		echo "not ok $part: said nothing" >>"$logs/$part.log"
+	fi
+	grep -E '^skipped:' "$logs/$part.log"
+	if grep -q '^not ok' "$logs/$part.log"; then
+		tail -n 60 "$logs/$part.log"
+	fi
+	echo "# $part: $(grep -c '^ok' "$logs/$part.log") ok, $((SECONDS - began)) seconds"
+done
+
+passed=$(cat "$logs"/*.log | grep -c '^ok')
+failed=$(cat "$logs"/*.log | grep -c '^not ok')
+skipped=$(cat "$logs"/*.log | grep -c '^skipped:')
+if [ "$failed" != 0 ]; then
+	echo "# what failed:"
+	grep -h '^not ok' "$logs"/*.log
+fi
+echo "# $((SECONDS - started)) seconds"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
