@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { KEY_FILE_MAX = 64 * 1024 };
+
 struct pn_tls_server {
 	SSL_CTX **contexts; /* one for each certificate; the first is the default */
 	size_t count;
@@ -77,12 +79,36 @@ static int no_passphrase(char *room, int size, int is_writing, void *user)
 	return 0;
 }
 
+/* The descriptor is shared with other workers, and with it the place where reading goes on: pread. */
+static ssize_t read_key(int descriptor, char *room, size_t room_size)
+{
+	size_t size = 0;
+	ssize_t more;
+
+	do {
+		more = pread(descriptor, room + size, room_size - size, (off_t)size);
+		size += more > 0 ? (size_t)more : 0;
+	} while (size < room_size && (more > 0 || (more < 0 && errno == EINTR)));
+	return more < 0 ? more : (ssize_t)size;
+}
+
+static EVP_PKEY *parse_key(int descriptor)
+{
+	char text[KEY_FILE_MAX];
+	ssize_t size = read_key(descriptor, text, sizeof(text));
+	BIO *memory = BIO_new_mem_buf(text, size < 0 ? 0 : (int)size);
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(memory, NULL, no_passphrase, NULL);
+
+	BIO_free(memory);
+	explicit_bzero(text, sizeof(text));
+	return key;
+}
+
 static enum pn_status use_key(SSL_CTX *context, const struct pn_tls_certificate *certificate,
 			      struct pn_error *error)
 {
 	char why[256];
-	EVP_PKEY *key = NULL;
-	BIO *file;
+	EVP_PKEY *key;
 	int result;
 	int descriptor = certificate->key_descriptor >= 0
 				 ? dup(certificate->key_descriptor)
@@ -91,11 +117,8 @@ static enum pn_status use_key(SSL_CTX *context, const struct pn_tls_certificate 
 	if (descriptor < 0)
 		return pn_fail_errno(error, errno, "cannot read the private key %s",
 				     certificate->key_path);
-	/* The descriptor is shared with other workers: each reads from the beginning. */
-	lseek(descriptor, 0, SEEK_SET);
-	file = BIO_new_fd(descriptor, BIO_CLOSE);
-	key = PEM_read_bio_PrivateKey(file, NULL, no_passphrase, NULL);
-	BIO_free(file);
+	key = parse_key(descriptor);
+	close(descriptor);
 	if (key == NULL)
 		return pn_fail(error, "%s holds no private key in PEM form: %s",
 			       certificate->key_path, pn_tls_error_text(why, sizeof(why)));
