@@ -15,10 +15,10 @@ const struct pn_option pn_gateway_options[] = {
 		       .summary = "Directory of everything the gateway keeps."),
 	PN_OPTION_STRING(struct pn_gateway_settings, user, "postern",
 			 .summary = "User that the workers run as when the gateway is started by "
-				    "root."),
-	PN_OPTION_STRING(struct pn_gateway_settings, group, "postern",
+				    "root; empty to stay root, which is for tests."),
+	PN_OPTION_STRING(struct pn_gateway_settings, group, "",
 			 .summary = "Group that the workers run as when the gateway is started by "
-				    "root."),
+				    "root; that of the user where it is not given."),
 	PN_OPTION_LIST(struct pn_gateway_settings, module_directories, NULL,
 		       .summary = "Directories that modules are loaded from; the installed one "
 				  "where none is given."),

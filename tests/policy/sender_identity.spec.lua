@@ -31,7 +31,7 @@ end)
 it("takes every way to write one's own address", function()
 	for _, value in ipairs {
 		"alice@example.org", "Alice <alice@example.org>", "<alice@example.org>", "\"Bob <bob@example.org>\" <alice@example.org>",
-		"(bob@example.org) alice@example.org", "Alice (a \\) b) < alice@example.org >", "=?utf-8?q?Al?= <ALICE@example.org>",
+		"(bob@example.org) alice@example.org", "(a (b) c) alice@example.org", "Alice (a \\) b) < alice@example.org >", "=?utf-8?q?Al?= <ALICE@example.org>",
 		"Us: alice@example.org, <alice+x@example.org>;", "alice@example.org,", "\"a\\\"b\" <alice@example.org>",
 	} do
 		equal(from(value), "continue")
@@ -53,7 +53,7 @@ it("refuses what can be read in two ways", function()
 		"", "Alice", "alice@example.org bob@example.org", "alice@example.org <bob@example.org>",
 		"<alice@example.org> <bob@example.org>", "<alice@example.org> bob@example.org", "<alice@example.org",
 		"alice@example.org>", "\"alice@example.org", "(alice@example.org", "alice@example.org)", "\"a b\"@example.org",
-		"bob@example.org@alice@example.org", "<>", "Us:;",
+		"bob@example.org@alice@example.org", "bob@example.org <alice@example.org>", "<>", "Us:;",
 	} do
 		local outcome = from(value)
 		equal(outcome == unreadable or outcome == not_from, true, value .. ": " .. outcome)

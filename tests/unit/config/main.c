@@ -38,7 +38,7 @@ const char *refusal_of(const char *text)
 int main(void)
 {
 	Suite *(*const suites[])(void) = { config_suite, refusal_suite, lines_suite,
-					   settings_suite, NULL };
+					   settings_suite, files_suite, NULL };
 
 	return run_suites(suites);
 }

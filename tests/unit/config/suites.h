@@ -11,6 +11,7 @@ Suite *config_suite(void);
 Suite *refusal_suite(void);
 Suite *lines_suite(void);
 Suite *settings_suite(void);
+Suite *files_suite(void);
 
 /* The configuration, or NULL with its error in the other argument. */
 struct pn_config *read_config(const char *text, struct pn_error *error);

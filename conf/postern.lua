@@ -1,0 +1,35 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The configuration of a gateway that takes mail for one domain and serves its mailboxes. Change the
+-- names, check it with `postern config check`, and start it. Every word there is stands in
+-- reference.lua; README.md beside this file explains them.
+
+hostname = "mx.example.org"
+data_directory = "/var/lib/postern"
+control = "127.0.0.1:2080" -- /health and /metrics
+
+-- Certificates: the chain and its key, both PEM.
+certificate { "/etc/postern/fullchain.pem", key = "/etc/postern/key.pem" }
+
+-- Domains that are served here; their addresses stand in the account file below.
+domain "example.org" { store = "local" }
+
+-- From other servers.
+listen { "0.0.0.0:25", "[::]:25", to = "mx" }
+module "smtp" { as = "mx", profile = "mx", max_message_size = "50M" }
+
+-- From our own users.
+listen { "0.0.0.0:587", "[::]:587", to = "submission" }
+listen { "0.0.0.0:465", "[::]:465", to = "submission", tls = "implicit" }
+module "smtp" { as = "submission", profile = "submission", authentication = "required" }
+
+-- For reading mail.
+listen { "0.0.0.0:995", "[::]:995", to = "pop3", tls = "implicit" }
+module "pop3" {}
+
+-- Where mail is kept, and who there is.
+module "store_local" { as = "local" }
+module "auth_file" { path = "/etc/postern/users" }
+
+-- What is asked of strangers, and who may send as whom.
+policy { "/usr/share/postern/scripts/inbound.lua", allow = { "dns" } }
+policy "/usr/share/postern/scripts/sender_identity.lua"
