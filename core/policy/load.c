@@ -249,20 +249,29 @@ static const char *const *keep_list(struct pn_arena *arena, const char *const *l
 	return copy;
 }
 
-/* The name in messages: as written, or its last part where Lua would cut it. */
-static const char *chunk_name(struct pn_arena *arena, const char *label)
+static const char *last_part(const char *label)
 {
 	const char *slash = strrchr(label, '/');
-	const char *name = label;
 
-	if (strlen(name) > CHUNK_NAME_MAX && slash != NULL)
-		name = slash + 1;
-	return pn_arena_keep_text(
-		arena, pn_slice_make(name, strnlen(name, CHUNK_NAME_MAX)));
+	return slash == NULL ? label : slash + 1;
+}
+
+/* The name in messages and hooks: the file's own; as written where two files have the same one. */
+static const char *chunk_name(struct pn_arena *arena, const char *label,
+			      const struct pn_policy_file *files, size_t file_count)
+{
+	const char *name = last_part(label);
+	size_t same = 0;
+
+	for (size_t index = 0; index < file_count; index++)
+		same += strcmp(last_part(files[index].label), name) == 0;
+	if (same > 1 && strlen(label) <= CHUNK_NAME_MAX)
+		name = label;
+	return pn_arena_keep_text(arena, pn_slice_make(name, strnlen(name, CHUNK_NAME_MAX)));
 }
 
 static enum pn_status load_file(struct policy_file *file, const struct pn_policy_file *spec,
-				struct pn_error *error)
+				const char *chunk, struct pn_error *error)
 {
 	struct pn_arena *arena = file->set->arena;
 
@@ -271,7 +280,7 @@ static enum pn_status load_file(struct policy_file *file, const struct pn_policy
 	file->spec.label = pn_arena_keep_text(arena, pn_slice_of(spec->label));
 	file->spec.allow = keep_list(arena, spec->allow);
 	file->spec.file = pn_arena_keep_text(arena, pn_slice_of(spec->file));
-	file->chunk = chunk_name(arena, spec->label);
+	file->chunk = chunk;
 	file->last = &file->first;
 	if (check_allow(file, error) != PN_OK || read_text(file, arena, error) != PN_OK)
 		return PN_FAILED;
@@ -312,7 +321,9 @@ enum pn_status pn_policy_load(const struct pn_policy_file *files, size_t file_co
 	for (size_t index = 0; index < file_count; index++) {
 		set->files[index].set = set;
 		set->file_count++;
-		if (load_file(&set->files[index], &files[index], error) != PN_OK) {
+		if (load_file(&set->files[index], &files[index],
+			      chunk_name(arena, files[index].label, files, file_count),
+			      error) != PN_OK) {
 			pn_policy_free(set);
 			return PN_FAILED;
 		}

@@ -52,5 +52,6 @@ Suite *budget_suite(void);
 Suite *wait_suite(void);
 Suite *hostile_suite(void);
 Suite *spec_suite(void);
+Suite *shape_suite(void);
 
 #endif

@@ -104,7 +104,7 @@ int main(void)
 {
 	Suite *(*const suites[])(void) = { pattern_suite, library_suite, hook_suite,
 					   handle_suite,  budget_suite,  wait_suite,
-					   hostile_suite, spec_suite,    NULL };
+					   hostile_suite, spec_suite,    shape_suite,  NULL };
 
 	return run_suites(suites);
 }
