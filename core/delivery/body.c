@@ -102,8 +102,8 @@ static struct writing *new_writing(struct pn_transaction *transaction)
 		/* All of the body that memory has; the header waits for its edits. */
 		(void)!pn_buffer_append(
 			&writing->beginning,
-			pn_slice_make(transaction->text.data + transaction->header_size,
-				      transaction->text.size - transaction->header_size));
+			pn_slice_behind(pn_buffer_slice(&transaction->text),
+					transaction->header_size));
 		transaction->written = transaction->text.size;
 	}
 	writing->bytes = transaction->overflow;

@@ -100,8 +100,8 @@ static enum pn_status add_body(struct pn_transaction *transaction, struct pn_com
 		/* The commit may outlive the transaction: the bytes move to it. */
 		pieces[1] = pn_arena_keep(
 			commit->arena,
-			pn_slice_make(transaction->text.data + transaction->header_size,
-				      transaction->text.size - transaction->header_size));
+			pn_slice_behind(pn_buffer_slice(&transaction->text),
+					transaction->header_size));
 		body->piece_count = 2;
 	}
 	return status;

@@ -124,8 +124,7 @@ enum pn_next pn_transaction_append(struct pn_session *session, struct pn_slice b
 	struct pn_transaction *transaction = session->transaction;
 	size_t room = transaction->text.limit - transaction->text.size;
 	struct pn_slice fits = pn_slice_make(bytes.data, bytes.size < room ? bytes.size : room);
-	struct pn_slice rest =
-		pn_slice_make(bytes.data + fits.size, bytes.size - fits.size);
+	struct pn_slice rest = pn_slice_behind(bytes, fits.size);
 
 	transaction->size += bytes.size;
 	if (is_refused(transaction)) {

@@ -135,7 +135,7 @@ static enum pn_status set_up(const struct pn_assembly *assembly, struct pn_error
 	char history[512];
 	const struct pn_log_settings log = {
 		.history_directory = history,
-		.log_file = strdup(settings->log_file),
+		.log_file = settings->log_file,
 		.level = (enum pn_log_level)settings->log_level,
 		.worker = pn_worker.name,
 	};

@@ -70,8 +70,7 @@ static bool feed_line(struct pn_session *session, struct pn_slice *window)
 	if (session->is_skipping_line) {
 		bool found = pn_frame_skip_line(*window, &session->skip_after_cr, &consumed);
 
-		window->data += consumed;
-		window->size -= consumed;
+		*window = pn_slice_behind(*window, consumed);
 		session->is_skipping_line = !found;
 		return found;
 	}
@@ -84,8 +83,7 @@ static bool feed_line(struct pn_session *session, struct pn_slice *window)
 		session->skip_after_cr = false;
 	}
 	/* The text lies in the window, which nobody moves while the entry runs. */
-	window->data += consumed;
-	window->size -= consumed;
+	*window = pn_slice_behind(*window, consumed);
 	session->next = call_line(session, problem, text);
 	return true;
 }
@@ -98,8 +96,7 @@ static bool feed_bytes(struct pn_session *session, struct pn_slice *window)
 		return false;
 	if (piece.size > session->bytes_left)
 		piece.size = (size_t)session->bytes_left;
-	window->data += piece.size;
-	window->size -= piece.size;
+	*window = pn_slice_behind(*window, piece.size);
 	session->bytes_left -= piece.size;
 	session->next = call_data(session, PN_LINE_GOOD, piece, session->bytes_left == 0);
 	return true;
@@ -114,8 +111,7 @@ static bool feed_data(struct pn_session *session, struct pn_slice *window)
 
 	if (session->data_form == PN_DATA_DOT_STUFFED)
 		pn_frame_dot(&session->dot, *window, &piece, &consumed, &is_last, &problem);
-	window->data += consumed;
-	window->size -= consumed;
+	*window = pn_slice_behind(*window, consumed);
 	if (piece.size == 0 && !is_last && problem == PN_LINE_GOOD)
 		return consumed > 0;
 	session->next = call_data(session, problem, piece, is_last);
@@ -175,7 +171,7 @@ static void take_input(struct pn_session *session, struct pn_slice bytes)
 		used = feed(session, bytes);
 	if (used < bytes.size &&
 	    pn_buffer_append(&session->input,
-			     pn_slice_make(bytes.data + used, bytes.size - used)) != PN_OK) {
+			     pn_slice_behind(bytes, used)) != PN_OK) {
 		pn_session_abort(session, PN_CLOSE_TROUBLE);
 		return;
 	}

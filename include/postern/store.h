@@ -327,8 +327,8 @@ enum pn_mutation_kind {
 enum pn_flags_how { PN_FLAGS_ADD = 0, PN_FLAGS_REMOVE, PN_FLAGS_REPLACE };
 
 /*
- * A body to be written with the commit: the bytes, or a writer that took them before. A body that
- * no mutation of the commit refers to is not written.
+ * A body to be written with the commit: the pieces, and behind them what a writer took before. A
+ * body that no mutation of the commit refers to is not written.
  */
 struct pn_body_source {
 	const struct pn_slice *pieces; /* in order; live until the commit is answered */

@@ -63,6 +63,12 @@ static inline struct pn_slice pn_slice_make(const char *data, size_t size)
 	return slice;
 }
 
+/* What is behind the first `skip` bytes (at most slice.size); fine for the empty slice. */
+static inline struct pn_slice pn_slice_behind(struct pn_slice slice, size_t skip)
+{
+	return skip == 0 ? slice : pn_slice_make(slice.data + skip, slice.size - skip);
+}
+
 /* For printf: printf("%.*s", PN_SLICE_ARGS(slice)). Only for text known to be clean. */
 #define PN_SLICE_ARGS(slice) (int)(slice).size, (slice).size ? (slice).data : ""
 
