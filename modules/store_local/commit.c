@@ -195,7 +195,7 @@ static void prepare_part(struct index_access *access, struct part *part,
 		meta = body_meta(access, commit, i);
 		if (source->writer != NULL) {
 			if (part->status == PN_PENDING &&
-			    writer_finish(source->writer, body, meta, &commit->error) != PN_OK)
+			    writer_finish(source, body, meta, &commit->error) != PN_OK)
 				part->status = PN_FAILED;
 			continue;
 		}

@@ -556,7 +556,7 @@ enum pn_status local_body_append(void *instance, struct pn_body_writer *writer,
 void local_body_discard(void *instance, struct pn_body_writer *writer);
 uint64_t writer_size(const struct pn_body_writer *writer);
 /* Commit lane, all of these. Makes the file whole and durable, but for its directory. */
-enum pn_status writer_finish(struct pn_body_writer *writer, struct new_body *body,
+enum pn_status writer_finish(const struct pn_body_source *source, struct new_body *body,
 			     struct pn_slice meta, struct pn_error *error);
 void writer_taken(struct pn_body_writer *writer);
 void writer_withdraw(struct pn_body_writer *writer);

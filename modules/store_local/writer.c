@@ -2,7 +2,9 @@
 /*
  * Large bodies: written as they come in, to a segment of their own. Its record
  * has no header until the commit takes it, so a file that nobody took is known
- * by that. Entries run on the disk pool, writer_finish() on the commit lane.
+ * by that. The pieces that the commit puts in front of the body (the header of the
+ * message, as it may be edited until then) go into a hole that was left for them.
+ * Entries run on the disk pool, writer_finish() on the commit lane.
  */
 #include "store_local.h"
 
@@ -22,12 +24,17 @@ struct pn_body_writer {
 	bool has_failed;
 };
 
+enum {
+	FRONT_ROOM = 1 << 20, /* a hole in the file: what is not used takes no space */
+	READ_STEP = 1 << 20,
+};
+
 /* So that the flush at the end is short. */
 static const uint64_t write_back_step = 4 << 20;
 
 static uint64_t body_start(void)
 {
-	return SEGMENT_HEADER_SIZE + sizeof(struct record_header);
+	return SEGMENT_HEADER_SIZE + sizeof(struct record_header) + FRONT_ROOM;
 }
 
 enum pn_status local_body_new(void *instance, struct pn_body_writer **writer_out,
@@ -125,25 +132,100 @@ void writer_withdraw(struct pn_body_writer *writer)
 		pn_log(PN_LOG_WARNING, "store.body", "a refused body could not be withdrawn");
 }
 
-enum pn_status writer_finish(struct pn_body_writer *writer, struct new_body *body,
+/* The pieces, so that they end where the body begins. */
+static enum pn_status write_front(struct pn_body_writer *writer,
+				  const struct pn_body_source *source, uint64_t size,
+				  struct pn_error *error)
+{
+	struct iovec *pieces;
+	enum pn_status status;
+
+	if (size == 0)
+		return PN_OK;
+	if (size > FRONT_ROOM)
+		return pn_fail(error, "there is no room for %llu bytes in front of a large body",
+			       (unsigned long long)size);
+	pieces = calloc(source->piece_count, sizeof(*pieces));
+	if (pieces == NULL)
+		abort();
+	for (size_t i = 0; i < source->piece_count; i++)
+		pieces[i] = (struct iovec){ (void *)(uintptr_t)source->pieces[i].data,
+					    source->pieces[i].size };
+	status = file_write(writer->segment.descriptor, pieces, source->piece_count,
+			    body_start() - size, "store.body.write", "the file of a large body",
+			    error);
+	free(pieces);
+	return status;
+}
+
+/* The sum over the pieces and the body. A sum cannot be continued to the front: the body, which
+ * was written a moment ago, is read again. */
+static enum pn_status sum_whole(struct pn_body_writer *writer, const struct pn_body_source *source,
+				uint8_t checksum[CHECKSUM_SIZE], struct pn_error *error)
+{
+	XXH3_state_t *whole = XXH3_createState();
+	XXH3_state_t *again = XXH3_createState();
+	char *bytes = malloc(READ_STEP);
+	XXH128_canonical_t canonical;
+	enum pn_status status = PN_OK;
+
+	if (whole == NULL || again == NULL || bytes == NULL)
+		abort();
+	XXH3_128bits_reset(whole);
+	XXH3_128bits_reset(again);
+	for (size_t i = 0; i < source->piece_count; i++)
+		XXH3_128bits_update(whole, source->pieces[i].data, source->pieces[i].size);
+	for (uint64_t at = 0; at < writer->size && status == PN_OK;) {
+		size_t step = writer->size - at < READ_STEP ? (size_t)(writer->size - at) : READ_STEP;
+
+		status = file_read(writer->segment.descriptor, bytes, step, body_start() + at,
+				   "the file of a large body", error);
+		if (status != PN_OK)
+			break;
+		XXH3_128bits_update(whole, bytes, step);
+		XXH3_128bits_update(again, bytes, step);
+		at += step;
+	}
+	if (status == PN_OK && !XXH128_isEqual(XXH3_128bits_digest(again),
+					       XXH3_128bits_digest(writer->checksum)))
+		status = pn_fail(error, "a large body changed on its way to the disk");
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(whole));
+	memcpy(checksum, canonical.digest, CHECKSUM_SIZE);
+	XXH3_freeState(whole);
+	XXH3_freeState(again);
+	free(bytes);
+	return status == PN_NOT_FOUND ? PN_FAILED : status;
+}
+
+static uint64_t front_size(const struct pn_body_source *source)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < source->piece_count; i++)
+		size += source->pieces[i].size;
+	return size;
+}
+
+enum pn_status writer_finish(const struct pn_body_source *source, struct new_body *body,
 			     struct pn_slice meta, struct pn_error *error)
 {
 	static const char what[] = "the file of a large body";
 	static const char padding[RECORD_ALIGNMENT];
+	struct pn_body_writer *writer = source->writer;
+	uint64_t front = front_size(source);
 	struct record_header header = {
 		.magic = RECORD_MAGIC,
 		.version = LOCAL_FORMAT,
 		.kind = RECORD_BODY,
-		.body_offset = sizeof(header),
-		.body_size = writer->size,
-		.meta_offset = sizeof(header) + writer->size,
+		.body_offset = sizeof(header) + FRONT_ROOM - front,
+		.body_size = front + writer->size,
+		.meta_offset = sizeof(header) + FRONT_ROOM + writer->size,
 		.meta_size = (uint32_t)meta.size,
 		.message_header_size = body->row.header_size,
 		.body = body->id,
 		.arrived_ms = body->row.arrived_ms,
 	};
 	uint64_t used = header.meta_offset + meta.size;
-	XXH128_canonical_t canonical;
 	struct iovec tail[2];
 	struct iovec head = { &header, sizeof(header) };
 	enum pn_status status;
@@ -151,15 +233,17 @@ enum pn_status writer_finish(struct pn_body_writer *writer, struct new_body *bod
 	if (writer->has_failed)
 		return pn_fail(error, "a large body could not be written before");
 	header.record_size = record_padded(used);
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(writer->checksum));
-	memcpy(header.body_checksum, canonical.digest, CHECKSUM_SIZE);
+	status = write_front(writer, source, front, error);
+	if (status == PN_OK)
+		status = sum_whole(writer, source, header.body_checksum, error);
 	record_checksum(meta.data, meta.size, header.meta_checksum);
 	record_header_seal(&header, writer->segment.salt);
 	tail[0] = (struct iovec){ (void *)(uintptr_t)meta.data, meta.size };
 	tail[1] = (struct iovec){ (void *)(uintptr_t)padding, header.record_size - used };
-	status = file_write(writer->segment.descriptor, tail, 2,
-			    SEGMENT_HEADER_SIZE + header.meta_offset, "store.body.write", what,
-			    error);
+	if (status == PN_OK)
+		status = file_write(writer->segment.descriptor, tail, 2,
+				    SEGMENT_HEADER_SIZE + header.meta_offset, "store.body.write",
+				    what, error);
 	if (status == PN_OK)
 		status = file_write(writer->segment.descriptor, &head, 1, SEGMENT_HEADER_SIZE,
 				    "store.body.write", what, error);
@@ -172,6 +256,6 @@ enum pn_status writer_finish(struct pn_body_writer *writer, struct new_body *bod
 	body->row.segment = writer->segment.id;
 	body->row.offset = SEGMENT_HEADER_SIZE;
 	body->row.record_size = header.record_size;
-	body->row.size = writer->size;
+	body->row.size = header.body_size;
 	return PN_OK;
 }

@@ -252,25 +252,26 @@ struct memory_body *body_put(struct memory_store *store, const struct pn_body_so
 {
 	struct memory_body *body = PN_ARENA_NEW(store->arena, struct memory_body);
 	struct memory_body **place;
+	struct pn_slice written = { 0 };
 	size_t size = 0;
 	char *bytes;
 
 	pn_random(body->id.bytes, sizeof(body->id.bytes));
 	body->header_size = source->header_size;
 	body->summary = pn_arena_keep(store->arena, source->summary);
-	if (source->writer != NULL) {
-		body->bytes = pn_arena_keep(store->arena, writer_bytes(source->writer));
-	} else {
-		for (size_t i = 0; i < source->piece_count; i++)
-			size += source->pieces[i].size;
-		bytes = pn_arena_allocate(store->arena, size);
-		body->bytes = pn_slice_make(bytes, size);
-		for (size_t i = 0; i < source->piece_count; i++) {
-			if (source->pieces[i].size != 0)
-				memcpy(bytes, source->pieces[i].data, source->pieces[i].size);
-			bytes += source->pieces[i].size;
-		}
+	for (size_t i = 0; i < source->piece_count; i++)
+		size += source->pieces[i].size;
+	if (source->writer != NULL)
+		written = writer_bytes(source->writer);
+	bytes = pn_arena_allocate(store->arena, size + written.size);
+	body->bytes = pn_slice_make(bytes, size + written.size);
+	for (size_t i = 0; i < source->piece_count; i++) {
+		if (source->pieces[i].size != 0)
+			memcpy(bytes, source->pieces[i].data, source->pieces[i].size);
+		bytes += source->pieces[i].size;
 	}
+	if (written.size != 0)
+		memcpy(bytes, written.data, written.size);
 	place = bucket(store, body->id);
 	body->next = *place;
 	*place = body;

@@ -172,6 +172,36 @@ static void large_body_is_written_as_it_comes(void)
 }
 
 static void discarded_body_leaves_nothing(void)
+/* The header may be edited until the commit: it comes with it, and stands before the body. */
+static void large_body_has_its_pieces_in_front(void)
+{
+	struct pn_slice whole = message("front", 700000);
+	size_t cut = 1000;
+	struct pn_body_writer *writer = writer_new();
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
+	struct pn_body_request request = { .struct_size = sizeof(request),
+					   .account = PN_SLICE(ALICE),
+					   .max_size = 1 << 20 };
+	struct pn_body_piece piece;
+	struct pn_mutation_result result;
+
+	CHECK(writer != NULL);
+	CHECK_OK(writer_append(writer, pn_slice_make(whole.data + cut, whole.size - cut)));
+	mutation->name = PN_SLICE("INBOX");
+	mutation->create_missing = true;
+	mutation->body.is_new = true;
+	mutation->body.index = commit_writer(commit, writer);
+	commit->pieces[0] = pn_slice_make(whole.data, cut);
+	commit->pn.bodies[0].pieces = &commit->pieces[0];
+	commit->pn.bodies[0].piece_count = 1;
+	result = must(commit);
+	CHECK(row_of(ALICE, result.mailbox, 1).size == whole.size);
+	request.body = result.body;
+	CHECK_OK(ask_body(&request, &piece));
+	CHECK(pn_slice_equal(piece.bytes, whole));
+}
+
 {
 	struct pn_body_writer *writer = writer_new();
 
@@ -547,6 +577,7 @@ const struct conformance_case message_cases[] = {
 	CASE(unknown_body_is_not_found),
 	CASE(large_body_is_written_as_it_comes),
 	CASE(discarded_body_leaves_nothing),
+	CASE(large_body_has_its_pieces_in_front),
 	CASE(refused_writer_can_be_submitted_again),
 	CASE(body_that_nobody_refers_to_is_not_kept),
 	CASE(uids_ascend_and_are_not_used_again),

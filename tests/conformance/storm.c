@@ -471,6 +471,18 @@ static void a_damaged_index_is_refused_and_can_be_rebuilt(void)
 
 /* -------------------------------------------------------------------------- flips */
 
+/* The place itself, or the next one that holds data: a bit in a hole means nothing. */
+static off_t place_with_data(const char *path, off_t place)
+{
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	off_t data = descriptor < 0 ? -1 : lseek(descriptor, place, SEEK_DATA);
+
+	if (descriptor >= 0)
+		close(descriptor);
+	/* A whole page at the end of a hole would be met too often. */
+	return data <= place ? place : data + rand() % 60000;
+}
+
 static char *random_segment(off_t *size_out)
 {
 	char folder[4200];
@@ -494,7 +506,7 @@ static char *random_segment(off_t *size_out)
 			if (pass == 0) {
 				total += status.st_size;
 			} else if (place < status.st_size) {
-				*size_out = place;
+				*size_out = place_with_data(path, place);
 				closedir(open_folder);
 				return path;
 			} else {
