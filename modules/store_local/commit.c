@@ -68,11 +68,15 @@ static void gather_header(struct gather *gather, struct record_header *header)
 }
 
 /* Time first, so that new rows lie together in the index; then random. */
-static struct pn_body_id new_body_id(int64_t now_ms)
+static struct pn_body_id new_body_id(struct local_store *store, int64_t now_ms)
 {
 	struct pn_body_id id;
 
-	pn_random(id.bytes, sizeof(id.bytes));
+	if (store->random_left == 0) {
+		pn_random(store->random, sizeof(store->random));
+		store->random_left = LOCAL_RANDOM_IDS;
+	}
+	id = store->random[--store->random_left];
 	for (int i = 0; i < 6; i++)
 		id.bytes[i] = (uint8_t)(now_ms >> (40 - 8 * i));
 	return id;
@@ -188,7 +192,7 @@ static void prepare_part(struct index_access *access, struct part *part,
 			body->is_wanted |= refers_to(commit_mutation(commit, k), i);
 		if (!body->is_wanted)
 			continue;
-		body->id = new_body_id(now_ms);
+		body->id = new_body_id(access->store, now_ms);
 		body->summary = source->summary;
 		body->row.header_size = source->header_size;
 		body->row.arrived_ms = now_ms;

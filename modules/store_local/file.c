@@ -19,12 +19,14 @@ char *file_path(const char *directory, const char *name)
 	return path;
 }
 
+enum { WINDOW = 256 }; /* pieces for one call; the kernel takes 1,024 */
+
 /* Writes all the pieces at `offset`, or fails; "short" writes half of them and fails. */
 enum pn_status file_write(int descriptor, const struct iovec *pieces, size_t count,
 			  uint64_t offset, const char *point, const char *what,
 			  struct pn_error *error)
 {
-	struct iovec window[64];
+	struct iovec window[WINDOW];
 	size_t next = 0;
 	size_t skip = 0; /* bytes of pieces[next] that are written */
 	int number = 0;
@@ -38,7 +40,7 @@ enum pn_status file_write(int descriptor, const struct iovec *pieces, size_t cou
 		size_t used = 0;
 		ssize_t written;
 
-		for (size_t i = next; i < count && used < 64; i++, used++) {
+		for (size_t i = next; i < count && used < WINDOW; i++, used++) {
 			window[used] = pieces[i];
 			if (i == next) {
 				window[used].iov_base = (char *)window[used].iov_base + skip;

@@ -181,23 +181,23 @@ enum pn_status mailbox_create(struct index_access *access, struct account *accou
 	status = check_name(access, name);
 	if (status != PN_OK)
 		return status;
-	for (size_t i = 0; i <= name.size; i++) {
+	status = mailbox_load_name(access, account->id, name, mailbox);
+	if (status == PN_OK && !only_missing)
+		return pn_fail_with(PN_CONFLICT, access->error, "a mailbox of that name exists");
+	if (status != PN_NOT_FOUND)
+		return status;
+	for (size_t i = 1; i < name.size; i++) {
 		struct pn_slice level = pn_slice_make(name.data, i);
-		bool is_last = i == name.size;
 
-		if (!is_last && name.data[i] != '/')
+		if (name.data[i] != '/')
 			continue;
 		status = mailbox_load_name(access, account->id, level, mailbox);
 		if (status == PN_NOT_FOUND)
-			status = create_one(access, account, level, is_last ? attributes : 0,
-					    mailbox);
-		else if (status == PN_OK && is_last && !only_missing)
-			return pn_fail_with(PN_CONFLICT, access->error,
-					    "a mailbox of that name exists");
+			status = create_one(access, account, level, 0, mailbox);
 		if (status != PN_OK)
 			return status;
 	}
-	return PN_OK;
+	return create_one(access, account, name, attributes, mailbox);
 }
 
 /* Gone at once; rows and bodies are cleared away later. The caller saves the account. */

@@ -107,19 +107,22 @@ static enum pn_status find_body(struct work *work, struct pn_body_id *id_out, st
 
 /* -------------------------------------------------------------------- append */
 
-static enum pn_status find_for_append(struct work *work)
+static enum pn_status account_for_append(struct work *work)
 {
-	bool create = work->mutation->create_missing;
 	bool was_there;
 	enum pn_status status = account_load(work->access, work->mutation->account, &work->account);
 
-	if (status == PN_NOT_FOUND && create)
+	if (status == PN_NOT_FOUND && work->mutation->create_missing)
 		status = account_create(work->access, work->mutation->account, &work->account,
 					&was_there);
-	if (status != PN_OK)
-		return status;
-	status = find_mailbox(work);
-	if (status == PN_NOT_FOUND && create && work->mutation->mailbox == 0)
+	return status;
+}
+
+static enum pn_status mailbox_for_append(struct work *work)
+{
+	enum pn_status status = find_mailbox(work);
+
+	if (status == PN_NOT_FOUND && work->mutation->create_missing && work->mutation->mailbox == 0)
 		status = mailbox_create(work->access, &work->account, work->mutation->name, 0, true,
 					&work->mailbox);
 	return status;
@@ -175,15 +178,19 @@ static enum pn_status append(struct work *work)
 	struct body_row body = { 0 };
 	struct index_key once = { .size = 0 };
 	uint64_t size;
-	enum pn_status status = find_for_append(work);
+	enum pn_status status = account_for_append(work);
 
 	if (status != PN_OK)
 		return status;
+	/* Before a mailbox is made: where the key was used nothing happens. */
 	if (mutation->once_key.size != 0) {
 		status = look_up_once(work, &once);
 		if (status != PN_NOT_FOUND)
 			return status;
 	}
+	status = mailbox_for_append(work);
+	if (status != PN_OK)
+		return status;
 	if (mutation->body.is_new && mutation->body.index < work->commit->body_count) {
 		size = work->bodies[mutation->body.index].row.size;
 	} else {

@@ -162,13 +162,14 @@ static enum pn_status append(struct memory_work *work)
 			return fail(work, PN_NOT_FOUND, "there is no such account");
 		add_account(work, mutation->account);
 	}
+	/* Before a mailbox is made: where the key was used nothing happens. */
+	if (mutation->once_key.size != 0 && was_used(work))
+		return PN_OK;
 	status = find_mailbox(work);
 	if (status == PN_NOT_FOUND && mutation->create_missing && mutation->mailbox == 0)
 		status = make_mailbox(work, mutation->name, 0, true);
 	if (status != PN_OK)
 		return status;
-	if (mutation->once_key.size != 0 && was_used(work))
-		return PN_OK;
 	status = find_body(work, &body);
 	if (status == PN_OK)
 		status = check_quota(work, body->bytes.size);

@@ -179,6 +179,19 @@ static void a_once_key_holds_within_one_commit(void)
 	CHECK(account_info(ALICE).message_count == 1);
 }
 
+static void a_once_key_that_was_used_makes_no_mailbox(void)
+{
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation;
+
+	append_once(ALICE, "t1");
+	mutation = add_append(commit, ALICE, "Elsewhere", "once");
+	mutation->create_missing = true;
+	mutation->once_key = PN_SLICE("t1");
+	CHECK(must(commit).was_there);
+	CHECK(!has_mailbox(ALICE, "Elsewhere"));
+}
+
 static void appending_without_create_needs_the_mailbox(void)
 {
 	struct commit *commit = commit_new();
@@ -242,10 +255,11 @@ static void expunged_messages_are_cleared_away_in_time(void)
 static void deleted_mailboxes_and_accounts_are_cleared_away(void)
 {
 	struct pn_error error = { 0 };
-	struct commit *commit = commit_new();
+	struct commit *commit;
 
 	if (harness_entries()->compact == NULL)
 		return;
+	commit = commit_new();
 	commit_add(commit, PN_MUTATION_MAILBOX_DELETE, ALICE)->mailbox =
 		append(ALICE, "Gone", "one").mailbox;
 	append(ALICE, "Gone", "two");
@@ -269,6 +283,7 @@ const struct conformance_case commit_cases[] = {
 	CASE(a_once_key_appends_once),
 	CASE(a_once_key_holds_after_the_message_is_gone),
 	CASE(a_once_key_holds_within_one_commit),
+	CASE(a_once_key_that_was_used_makes_no_mailbox),
 	CASE(appending_without_create_needs_the_mailbox),
 	CASE(an_empty_commit_is_fine),
 	CASE(an_unknown_mutation_is_refused),

@@ -79,6 +79,7 @@ size_t run_storm(const char *directory, bool is_long);
 int run_script(const char *directory);
 int run_writer(const char *directory, unsigned worker, unsigned long count);
 int run_check(const char *directory);
+int run_random(const char *directory, unsigned seed, unsigned long steps);
 int run_bench(const char *directory, unsigned in_flight, unsigned long count, size_t size);
 void clear_store(const char *directory);
 void report_case(const char *name, bool is_ok);

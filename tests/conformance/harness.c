@@ -615,8 +615,52 @@ ASK(ask_mailboxes, mailboxes, pn_mailboxes_request, pn_mailboxes)
 ASK(ask_view, view, pn_view_request, pn_view)
 ASK(ask_rows, rows, pn_rows_request, pn_rows)
 ASK(ask_changes, changes, pn_changes_request, pn_changes)
-ASK(ask_body, body_read, pn_body_request, pn_body_piece)
 ASK(ask_queue, queue, pn_queue_request, pn_queue_rows)
+
+/* Bodies are read on a thread where the store says that it blocks. */
+struct body_job {
+	struct call call;
+	const struct pn_body_request *request;
+	struct pn_body_piece *result;
+};
+
+static enum pn_status read_body(void *argument, struct pn_error *error)
+{
+	struct body_job *job = argument;
+
+	(void)error;
+	return module->store->body_read(instance, &job->call.pn, job->request, job->result);
+}
+
+static void body_was_read(void *argument, enum pn_status status, const struct pn_error *error)
+{
+	struct body_job *job = argument;
+
+	(void)error;
+	job->call.status = status;
+	job->call.is_done = true;
+}
+
+enum pn_status ask_body(const struct pn_body_request *request, struct pn_body_piece *result)
+{
+	struct body_job body = { .call = { .pn = { .struct_size = sizeof(body.call.pn),
+						   .arena = harness_arena() } },
+				 .request = request,
+				 .result = result };
+	struct pn_job job = { .struct_size = sizeof(job),
+			      .pool = PN_POOL_DISK,
+			      .work = read_body,
+			      .done = body_was_read,
+			      .argument = &body };
+
+	memset(result, 0, sizeof(*result));
+	result->struct_size = sizeof(*result);
+	if (!(module->store->capabilities & PN_STORE_BODIES_BLOCK))
+		return finish(&body.call, read_body(&body, NULL));
+	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK)
+		abort();
+	return finish(&body.call, PN_PENDING);
+}
 
 struct pn_body_writer *writer_new(void)
 {

@@ -7,8 +7,8 @@
  * a count at the end; exits 0 if all is well.
  *
  * Before FILE.so: --only WORD (cases whose name has it), --no-storm, --long;
- * --write WORKER COUNT, --check, --script, --bench IN_FLIGHT COUNT SIZE are for the
- * tests themselves.
+ * --write WORKER COUNT, --check, --script, --random SEED STEPS, --bench IN_FLIGHT COUNT
+ * SIZE are for the tests themselves.
  */
 #include "cases.h"
 
@@ -156,7 +156,9 @@ int main(int count, char **arguments)
 
 	for (; at < count && strncmp(arguments[at], "--", 2) == 0; at++) {
 		const char *word = arguments[at];
-		int values = strcmp(word, "--write") == 0 ? 2 : strcmp(word, "--bench") == 0 ? 3 : 0;
+		int values = strcmp(word, "--write") == 0 || strcmp(word, "--random") == 0 ? 2
+			     : strcmp(word, "--bench") == 0				     ? 3
+											     : 0;
 
 		if (strcmp(word, "--only") == 0 && at + 1 < count)
 			only = arguments[++at];
@@ -182,6 +184,8 @@ int main(int count, char **arguments)
 		return run_check(arguments[at + 1]);
 	if (strcmp(mode, "--script") == 0)
 		return run_script(arguments[at + 1]);
+	if (strcmp(mode, "--random") == 0)
+		return run_random(arguments[at + 1], (unsigned)numbers[0], numbers[1]);
 	if (strcmp(mode, "--bench") == 0)
 		return run_bench(arguments[at + 1], (unsigned)numbers[0], numbers[1], numbers[2]);
 	run_cases(arguments[at + 1], only);
