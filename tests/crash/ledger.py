@@ -289,7 +289,7 @@ class Mailbox:
         return self.until(b"\r\n")
 
     def messages(self):
-        """All messages as they are stored."""
+        """All messages as they are stored; None for one that cannot be read."""
         asked = 0
         for number in range(1, self.count + 1):
             if number > asked:
@@ -297,7 +297,8 @@ class Mailbox:
                 self.socket.sendall(b"".join(b"RETR %d\r\n" % n for n in range(number, asked + 1)))
             answer = self.line()
             if not answer.startswith(b"+OK"):
-                raise Lost(f"{self.account}: RETR {number}: {answer!r}")
+                yield None
+                continue
             yield self.until(b"\r\n.\r\n")[:-3].replace(b"\r\n..", b"\r\n.")
 
     def end(self, delete):
@@ -319,12 +320,13 @@ class Report:
     def __init__(self):
         self.lost, self.doubled, self.altered, self.invented = [], [], [], []
         self.read = 0
+        self.unreadable = []
         self.doubtful = 0
 
     def problems(self):
         """Sentences, one for each kind that occurred."""
         found = []
-        for name in ("lost", "doubled", "altered", "invented"):
+        for name in ("lost", "doubled", "altered", "invented", "unreadable"):
             items = getattr(self, name)
             if items:
                 found.append(f"{len(items)} {name}, the first: {items[0]}")
@@ -333,11 +335,14 @@ class Report:
     def __str__(self):
         return (f"{self.read} read, {len(self.lost)} lost, {len(self.doubled)} doubled, "
                 f"{len(self.altered)} altered, {len(self.invented)} invented, "
-                f"{self.doubtful} unanswered ones stored")
+                f"{len(self.unreadable)} unreadable, {self.doubtful} unanswered ones stored")
 
 
 def judge_stored(text, account, ledger, seen, report):
     """One message out of a mailbox."""
+    if text is None:
+        report.unreadable.append(f"one of {account}")
+        return
     report.read += 1
     begin = text.find(MARK)
     identity = text[begin + len(MARK):begin + len(MARK) + 32] if begin >= 0 else b""

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 PASSWORD = "postern"
 DOMAIN = "example.test"
@@ -144,8 +145,9 @@ class Gateway:
         return path
 
     def start(self, timeout=60):
-        """Runs the gateway and waits until it serves."""
+        """Runs the gateway and waits until it serves; `ready_after` is how long that took."""
         ready = threading.Event()
+        begin = time.monotonic()
 
         def read(stream):
             for line in stream:
@@ -166,6 +168,7 @@ class Gateway:
             self.kill()
             raise GatewayError("the gateway did not start:\n" + "".join(self.output) +
                                self.log_tail())
+        self.ready_after = time.monotonic() - begin
 
     def stop(self, timeout=30):
         """SIGTERM, and the exit status, which must be 0."""

@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Power cuts: a gateway writes to a file system in an image file, and the image is copied.
+
+    powercut.py [--cuts N] [--seed S] [--build DIR] [--long] [--expect-loss POINT]
+
+The mail is in an ext4 image behind a loop device. At a random moment the gateway is stopped (SIGSTOP)
+and the image is copied: only what reached the device is in the copy. A gateway on the copy must have
+all that was acknowledged, once and unaltered. The first half runs with commit=300, so that the
+journal hides nothing that was not flushed; the second with commit=1.
+
+--expect-loss POINT leaves out the flush at a fault point, and mail must be lost then: it shows that
+this test would notice. `--long` is 200 cuts, and the same for both flushes. Needs root.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+
+from gateway import Gateway, configuration  # noqa: E402
+import ledger  # noqa: E402
+
+IMAGE_SIZE = 512 << 20
+FLUSHES = ("store.segment.flush", "store.index.commit")
+RESTART_LIMIT = 2.0 * float(os.environ.get("POSTERN_TEST_SLOWNESS", "1"))
+
+
+class Unavailable(Exception):
+    """This machine cannot do what the test needs."""
+
+
+def command(*words):
+    """Runs a program that must succeed."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Unavailable(f"{' '.join(words)}: {done.stderr.strip()}")
+
+
+class Disk:
+    """A file system in an image file, mounted; a copy of it is what a power cut leaves."""
+
+    def __init__(self, directory, name, commit):
+        self.image = os.path.join(directory, name + ".image")
+        self.path = os.path.join(directory, name)
+        self.commit = commit
+
+    def make(self):
+        with open(self.image, "wb") as file:
+            file.truncate(IMAGE_SIZE)
+        command("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1", self.image)
+        self.mount()
+
+    def mount(self):
+        os.makedirs(self.path, exist_ok=True)
+        command("mount", "-o", f"loop,commit={self.commit}", self.image, self.path)
+
+    def copy_of(self, other):
+        command("cp", "--sparse=always", other.image, self.image)
+        self.mount()
+
+    def remove(self):
+        subprocess.run(["umount", self.path], capture_output=True, check=False)
+        if os.path.ismount(self.path):
+            subprocess.run(["umount", "-l", self.path], capture_output=True, check=False)
+        if os.path.exists(self.image):
+            os.unlink(self.image)
+
+
+def freeze(gateway):
+    """SIGSTOP for the whole gateway, and waits until every thread of it stands."""
+    group = gateway.process.pid
+    os.killpg(group, signal.SIGSTOP)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        done = subprocess.run(["ps", "-L", "-o", "stat=", "-g", str(group)], capture_output=True,
+                              text=True, check=False)
+        if all(state[0] in "TtZ" for state in done.stdout.split()):
+            return
+        time.sleep(0.002)
+    raise Unavailable("the gateway cannot be stopped")
+
+
+class Run:
+    """One gateway on one disk, cut several times."""
+
+    def __init__(self, arguments, directory, commit, results, environment):
+        self.arguments = arguments
+        self.directory = directory
+        self.results = results
+        self.generator = random.Random(f"{arguments.seed}.{commit}.{environment}")
+        self.commit = commit
+        self.disk = Disk(directory, "disk", commit)
+        self.book = ledger.Ledger()
+        self.environment = environment
+        self.lost = 0
+        self.acknowledged = 0
+        self.problems = []
+        self.slowest = 0.0
+        self.damages = 0
+
+    def new_gateway(self, data, environment=None, start=True):
+        os.makedirs(data, mode=0o700, exist_ok=True)
+        command("sync", "-f", data)  # the empty directory is ours; all in it is the gateway's
+        return Gateway(self.arguments.build, configure=configuration, users=ledger.USERS, tls=False,
+                       data=data, environment=environment, start=start)
+
+    def check_copy(self, copy):
+        """A gateway on the copy, and what it has."""
+        begin = time.monotonic()
+        gateway = self.new_gateway(os.path.join(copy.path, "data"), start=False)
+        try:
+            gateway.start()
+            report = ledger.check(gateway.ports, self.book)
+            probe = ledger.Ledger()
+            ledger.wait_until_accepting(gateway.ports, probe, self.generator)
+            self.slowest = max(self.slowest, gateway.ready_after)
+            gateway.stop()
+            done = subprocess.run([os.path.join(gateway.build, "postern"), "store", "verify",
+                                   "--config", gateway.config], capture_output=True, text=True,
+                                  check=False)
+            if done.returncode != 0:
+                self.damages += 1
+                if not self.environment:
+                    self.problems.append("store verify: " + (done.stdout + done.stderr)[-400:])
+        except Exception as error:
+            if not self.environment:
+                self.problems.append(f"recovery: {error!r}\n" + gateway.log_tail())
+            self.lost += 1  # a store that does not open has lost everything
+            return f"did not open after {time.monotonic() - begin:.1f} s: {str(error)[-300:]}"
+        finally:
+            gateway.remove()
+        self.lost += len(report.lost)
+        self.problems += report.problems()
+        return str(report)
+
+    def cut_once(self, gateway, number):
+        """One cut, under load."""
+        freeze(gateway)
+        copy = Disk(self.directory, "copy", self.commit)
+        try:
+            copy.copy_of(self.disk)
+            # What the frozen gateway said before is what counts: the senders have read it all.
+            self.settle()
+            found = self.check_copy(copy)
+            print(f"# cut {number}, commit={self.commit}: {found}", flush=True)
+        finally:
+            copy.remove()
+
+    def settle(self):
+        """Answers that the gateway sent before the cut reach the ledger."""
+        before = -1
+        while before != self.book.acknowledged:
+            before = self.book.acknowledged
+            time.sleep(0.05)
+
+    def go(self, cuts):
+        """All cuts of this run. Each begins with an empty disk, so that reading stays short."""
+        for number in range(1, cuts + 1):
+            self.disk.make()
+            gateway = self.new_gateway(os.path.join(self.disk.path, "data"), self.environment)
+            load = ledger.Load(gateway.ports, self.book, f"{self.arguments.seed}.{number}",
+                               pause=0.01, largest=1 << 20)
+            try:
+                # Where a flush is left out, nothing else is to be missing: what is lost is mail.
+                if self.environment:
+                    command("sync", "-f", self.disk.path)
+                time.sleep(0.2 + self.generator.random() * 0.6)
+                self.cut_once(gateway, number)
+            finally:
+                load.ending.set()
+                gateway.kill()
+                load.stop()
+                gateway.remove()
+                self.disk.remove()
+            self.problems += load.failures
+            self.acknowledged += self.book.acknowledged
+            self.book = ledger.Ledger()
+
+
+def run_one(arguments, directory, results, point):
+    """The cuts without a fault, or with one flush left out."""
+    environment = {"POSTERN_FAULT": f"{point}=skip@1+"} if point else None
+    cuts = min(arguments.cuts, 6) if point else arguments.cuts
+    runs = []
+    for commit, count in ((300, (cuts + 1) // 2), (1, cuts // 2)):
+        if point and commit == 1:
+            continue  # a journal that is written every second hides what is missing
+        run = Run(arguments, directory, commit, results, environment)
+        run.go(cuts if point else count)
+        runs.append(run)
+    acknowledged = sum(run.acknowledged for run in runs)
+    lost = sum(run.lost for run in runs)
+    print(f"# {acknowledged} acknowledged, {lost} lost", flush=True)
+    if point:
+        results.tell(f"cuts_without_{point}_lose_mail",
+                     [] if lost > 0 else ["nothing was lost: this test shows nothing"])
+        return
+    problems = [problem for run in runs for problem in run.problems]
+    if acknowledged < 50 * cuts:
+        problems.append("hardly anything was sent")
+    results.tell("loses_and_doubles_nothing_by_power_cut", problems)
+    slowest = max(run.slowest for run in runs)
+    print(f"# slowest start after a cut {slowest:.2f} s")
+    results.tell("serves_within_two_seconds_of_a_cut",
+                 [f"it took {slowest:.2f} s"] if slowest > RESTART_LIMIT else [])
+
+
+def main():
+    """Reads the arguments and runs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cuts", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--build", default=os.path.join(HERE, "..", "..", "build", "main"))
+    parser.add_argument("--long", action="store_true", help="200 cuts, and both flushes left out")
+    parser.add_argument("--expect-loss", choices=FLUSHES)
+    arguments = parser.parse_args()
+    if arguments.long:
+        arguments.cuts = 200
+    print(f"# seed {arguments.seed}", flush=True)
+    results = ledger.Results()
+    directory = tempfile.mkdtemp(prefix="postern-powercut-")
+    try:
+        if os.geteuid() != 0:
+            raise Unavailable("mounting an image needs root")
+        points = list(FLUSHES) if arguments.long else []
+        for point in [arguments.expect_loss] if arguments.expect_loss else [None] + points:
+            run_one(arguments, directory, results, point)
+    except Unavailable as error:
+        print(f"skipped: {error}", flush=True)
+        shutil.rmtree(directory, ignore_errors=True)
+        return 1
+    status = results.end(directory)
+    if status == 0:
+        shutil.rmtree(directory, ignore_errors=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
