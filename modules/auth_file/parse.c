@@ -132,8 +132,11 @@ static enum pn_status read_account(struct reader *reader, struct pn_slice line)
 	struct pn_slice rest = line;
 	struct pn_slice address = pn_slice_trim(pn_slice_cut(&rest, ':'));
 	struct pn_slice hash = pn_slice_trim(pn_slice_cut(&rest, ':'));
-	enum pn_status status = read_address(reader, address, &entry.name);
+	enum pn_status status;
 
+	if (pn_slice_find(line, ':') == line.size)
+		return complain(reader, "a line is address:hash:settings or alias address: target");
+	status = read_address(reader, address, &entry.name);
 	if (status == PN_OK)
 		status = read_hash(reader, hash, &entry);
 	while (status == PN_OK && rest.size > 0) {

@@ -305,12 +305,26 @@ class Player:
                 return
             if time.monotonic() > deadline:
                 raise Failure(f"never came {pattern!r}, last {line!r}")
+            time.sleep(0.05)
+
+    def do_until_log(self, argument, index):
+        """until-log COMMAND => pattern: the same until the log of the gateway has such a line."""
+        command, _, pattern = argument.partition(" => ")
+        deadline = time.monotonic() + TIMEOUT
+        while not any(matches("*" + pattern + "*", line.rstrip("\n"))
+                      for line in self.gateway.log_tail(1000).splitlines()):
+            self.do_client(command, index)
+            self.receive()
+            if time.monotonic() > deadline:
+                raise Failure(f"never in the log: {pattern!r}")
+            time.sleep(0.05)
 
     COMMANDS = {
         "connect": do_connect, "use": do_use, "S:": do_server, "lines": do_lines, "has": do_has,
         "lacks": do_lacks, "count": do_count, "C:": do_client, "C!": do_raw, "tls": do_tls,
         "starttls": do_tls, "close": do_close, "half-close": do_half_close,
         "expect-close": do_expect_close, "write": do_write, "eventually": do_eventually,
+        "until-log": do_until_log,
     }
 
     def play(self, lines, index=0):
