@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Real mail clients with a running gateway; prints "ok NAME", "not ok NAME" or "skipped NAME".
+"""Real mail clients with a running gateway; prints "ok NAME", "not ok NAME" or "skipped: NAME".
 
     tests/clients/run.py --build DIR [--store local|memory] [NAME-PART …]
 
@@ -412,7 +412,10 @@ def main():
                 except (OSError, poplib.error_proto):
                     pass
             counts[outcome] += 1
-            print(f"{outcome} clients: {name} {detail}", flush=True)
+            if outcome == "skipped":
+                print(f"skipped: clients: {name}{detail}", flush=True)
+            else:
+                print(f"{outcome} clients: {name} {detail}", flush=True)
     print(f"# clients: {counts['ok']} passed, {counts['not ok']} failed, "
           f"{counts['skipped']} skipped")
     return 1 if counts["not ok"] or not checks else 0

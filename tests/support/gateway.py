@@ -24,6 +24,8 @@ import time
 PASSWORD = "postern"
 DOMAIN = "example.test"
 READY = "postern: ready"
+FINDINGS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:",
+            "internal error:")
 PORT_NAMES = ("mx", "submission", "submissions", "lmtp", "pop3", "pop3s", "control")
 
 # "postern": SHA-512 and bcrypt at their lowest cost, and yescrypt.
@@ -184,6 +186,19 @@ class Gateway:
         self.end_group(process)
         if status != 0:
             raise GatewayError(f"the gateway ended with {status}\n" + self.log_tail())
+        self.check_log()
+
+    def check_log(self):
+        """A worker that a sanitizer or an assertion ended was replaced, and must not go unseen."""
+        try:
+            with open(self.log, encoding="utf-8", errors="replace") as file:
+                log = file.read()
+        except OSError:
+            return
+        for sign in FINDINGS:
+            at = log.find(sign)
+            if at >= 0:
+                raise GatewayError("the log has a finding:\n" + log[max(0, at - 200):at + 4000])
 
     @staticmethod
     def end_group(process):
