@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int fail(const struct pn_error *error)
 {
@@ -101,17 +102,17 @@ static int describe(const struct pn_arguments *arguments)
 	struct pn_loader *loader;
 	struct pn_buffer options;
 	struct pn_error error;
+	char directory[1024];
+	char path[2100];
 	enum pn_status status = find_loader(arguments, &loader, &error);
 
 	if (status == PN_OK && strchr(what, '/') != NULL) {
-		char *path = realpath(what, NULL);
-
-		if (path == NULL) {
-			(void)pn_fail_errno(&error, errno, "cannot read %s", what);
-			return fail(&error);
-		}
+		/* Absolute, but not resolved: the loader does not follow links, and says so. */
+		if (what[0] == '/' || getcwd(directory, sizeof(directory)) == NULL)
+			snprintf(path, sizeof(path), "%s", what);
+		else
+			snprintf(path, sizeof(path), "%s/%s", directory, what);
 		status = pn_loader_file(loader, path, &loaded, &error);
-		free(path);
 	} else if (status == PN_OK) {
 		status = pn_loader_module(loader, what, &loaded, &error);
 	}
