@@ -218,10 +218,12 @@ static void gather_withdrawn(struct local_store *store, struct gather *gather,
 			.magic = RECORD_MAGIC,
 			.version = LOCAL_FORMAT,
 			.kind = RECORD_WITHDRAWN,
-			.record_size = sizeof(struct record_header),
+			.record_size = record_padded(sizeof(struct record_header)),
 			.body = store->withdrawn[i],
 		};
 		gather_header(gather, &headers[i]);
+		gather_add(gather, padding,
+			   (size_t)headers[i].record_size - sizeof(headers[i]));
 	}
 }
 

@@ -136,6 +136,7 @@ static enum pn_status check_header(const struct record_header *header, uint64_t 
 	    memcmp(&header->body, &id, sizeof(id)) == 0 && header->body_size == row->size &&
 	    header->record_size == row->record_size && header->body_offset <= row->record_size &&
 	    row->size <= row->record_size - header->body_offset &&
+	    header->front_size <= row->size &&
 	    header->meta_offset <= row->record_size &&
 	    header->meta_size <= row->record_size - header->meta_offset)
 		return PN_OK;
@@ -152,7 +153,6 @@ static enum pn_status read_piece(struct local_store *store, int descriptor, uint
 							    : 0;
 	size_t size = request->max_size < left ? request->max_size : (size_t)left;
 	bool is_whole = request->offset == 0 && size == header->body_size;
-	uint8_t checksum[CHECKSUM_SIZE];
 	enum pn_status status = PN_OK;
 	char *bytes;
 
@@ -167,11 +167,8 @@ static enum pn_status read_piece(struct local_store *store, int descriptor, uint
 	if (status == PN_OK && size != 0)
 		status = file_read(descriptor, bytes, size,
 				   record + header->body_offset + request->offset, what, error);
-	if (status == PN_OK && is_whole) {
-		record_checksum(bytes, size, checksum);
-		if (memcmp(checksum, header->body_checksum, CHECKSUM_SIZE) != 0)
-			status = pn_fail(error, "%s is damaged: the checksum differs", what);
-	}
+	if (status == PN_OK && is_whole && !record_body_is_good(header, bytes))
+		status = pn_fail(error, "%s is damaged: the checksum differs", what);
 	*bytes_out = pn_slice_make(bytes, size);
 	return status == PN_NOT_FOUND ? PN_FAILED : status;
 }

@@ -27,6 +27,36 @@ void record_checksum(const void *bytes, size_t size, uint8_t checksum[CHECKSUM_S
 	memcpy(checksum, canonical.digest, CHECKSUM_SIZE);
 }
 
+/*
+ * The sum of a body. Of a large body the rest is written long before its front (the header of the
+ * message, as edited last), and a sum cannot be continued to the front: then it is the sum of the
+ * two sums.
+ */
+void record_join_checksums(const uint8_t front[CHECKSUM_SIZE], const uint8_t rest[CHECKSUM_SIZE],
+			   uint8_t checksum[CHECKSUM_SIZE])
+{
+	uint8_t both[2 * CHECKSUM_SIZE];
+
+	memcpy(both, front, CHECKSUM_SIZE);
+	memcpy(both + CHECKSUM_SIZE, rest, CHECKSUM_SIZE);
+	record_checksum(both, sizeof(both), checksum);
+}
+
+bool record_body_is_good(const struct record_header *header, const void *bytes)
+{
+	size_t front_size = (size_t)header->front_size;
+	uint8_t front[CHECKSUM_SIZE];
+	uint8_t checksum[CHECKSUM_SIZE];
+
+	record_checksum((const char *)bytes + front_size, (size_t)header->body_size - front_size,
+			checksum);
+	if (front_size != 0) {
+		record_checksum(bytes, front_size, front);
+		record_join_checksums(front, checksum, checksum);
+	}
+	return memcmp(checksum, header->body_checksum, CHECKSUM_SIZE) == 0;
+}
+
 static void header_checksum(const struct record_header *header, uint64_t salt,
 			    uint8_t checksum[CHECKSUM_SIZE])
 {
@@ -196,9 +226,9 @@ bool record_meta_read(struct pn_arena *arena, struct pn_slice bytes, struct reco
 	return true;
 }
 
-static enum pn_status verify_part(int descriptor, uint64_t offset, uint64_t size,
-				  const uint8_t checksum[CHECKSUM_SIZE], const char *what,
-				  struct pn_error *error)
+static enum pn_status sum_part(int descriptor, uint64_t offset, uint64_t size,
+			       uint8_t checksum[CHECKSUM_SIZE], const char *what,
+			       struct pn_error *error)
 {
 	XXH3_state_t *state = XXH3_createState();
 	char *bytes = malloc(VERIFY_STEP);
@@ -218,22 +248,33 @@ static enum pn_status verify_part(int descriptor, uint64_t offset, uint64_t size
 		size -= step;
 	}
 	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+	memcpy(checksum, canonical.digest, CHECKSUM_SIZE);
 	XXH3_freeState(state);
 	free(bytes);
-	if (status == PN_NOT_FOUND)
-		return PN_FAILED; /* the text says that the file ends too early */
-	if (status == PN_OK && memcmp(canonical.digest, checksum, CHECKSUM_SIZE) != 0)
-		return pn_fail(error, "%s is damaged: the checksum differs", what);
-	return status;
+	return status == PN_NOT_FOUND ? PN_FAILED : status; /* the text says that it ends too early */
 }
 
 enum pn_status record_verify(int descriptor, const struct record_header *header, uint64_t offset,
 			     const char *what, struct pn_error *error)
 {
-	enum pn_status status = verify_part(descriptor, offset + header->meta_offset,
-					    header->meta_size, header->meta_checksum, what, error);
+	uint64_t body = offset + header->body_offset;
+	uint8_t meta[CHECKSUM_SIZE];
+	uint8_t front[CHECKSUM_SIZE];
+	uint8_t rest[CHECKSUM_SIZE];
+	enum pn_status status = sum_part(descriptor, offset + header->meta_offset,
+					 header->meta_size, meta, what, error);
 
-	return status == PN_OK ? verify_part(descriptor, offset + header->body_offset,
-					     header->body_size, header->body_checksum, what, error)
-			       : status;
+	if (status == PN_OK && header->front_size != 0)
+		status = sum_part(descriptor, body, header->front_size, front, what, error);
+	if (status == PN_OK)
+		status = sum_part(descriptor, body + header->front_size,
+				  header->body_size - header->front_size, rest, what, error);
+	if (status != PN_OK)
+		return status;
+	if (header->front_size != 0)
+		record_join_checksums(front, rest, rest);
+	if (memcmp(meta, header->meta_checksum, CHECKSUM_SIZE) != 0 ||
+	    memcmp(rest, header->body_checksum, CHECKSUM_SIZE) != 0)
+		return pn_fail(error, "%s is damaged: the checksum differs", what);
+	return PN_OK;
 }

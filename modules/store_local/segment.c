@@ -292,7 +292,8 @@ static bool header_fits(const struct record_header *header, uint64_t offset, uin
 	       header->meta_offset <= header->record_size &&
 	       header->meta_size <= header->record_size - header->meta_offset &&
 	       header->body_offset <= header->record_size &&
-	       header->body_size <= header->record_size - header->body_offset;
+	       header->body_size <= header->record_size - header->body_offset &&
+	       header->front_size <= header->body_size;
 }
 
 /* Made by a worker that died (or a machine that stopped) before its header was there. */

@@ -70,6 +70,7 @@ struct record_header {
 	uint64_t record_size;  /* with header and padding */
 	uint64_t body_offset;  /* from the start of the record */
 	uint64_t body_size;
+	uint64_t front_size;   /* so much of the body has a sum of its own; see record.c */
 	uint64_t meta_offset;
 	uint32_t meta_size;
 	uint32_t message_header_size;
@@ -79,7 +80,7 @@ struct record_header {
 	uint8_t meta_checksum[CHECKSUM_SIZE];
 	uint8_t checksum[CHECKSUM_SIZE]; /* of all before it, salted */
 };
-LOCAL_LAYOUT(record_header, 128);
+LOCAL_LAYOUT(record_header, 136);
 
 /* ------------------------------------------------------------- index (on disk) */
 
@@ -514,6 +515,10 @@ bool record_meta_read(struct pn_arena *arena, struct pn_slice bytes, struct reco
 void record_header_seal(struct record_header *header, uint64_t salt);
 bool record_header_is_good(const struct record_header *header, uint64_t salt);
 void record_checksum(const void *bytes, size_t size, uint8_t checksum[CHECKSUM_SIZE]);
+void record_join_checksums(const uint8_t front[CHECKSUM_SIZE], const uint8_t rest[CHECKSUM_SIZE],
+			   uint8_t checksum[CHECKSUM_SIZE]);
+/* Whether these are the bytes of its body, all of them. */
+bool record_body_is_good(const struct record_header *header, const void *bytes);
 uint64_t record_padded(uint64_t size);
 
 /* Reads a whole record and compares. `what` names segment and offset in errors. */

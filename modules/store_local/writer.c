@@ -24,10 +24,7 @@ struct pn_body_writer {
 	bool has_failed;
 };
 
-enum {
-	FRONT_ROOM = 1 << 20, /* a hole in the file: what is not used takes no space */
-	READ_STEP = 1 << 20,
-};
+enum { FRONT_ROOM = 1 << 20 }; /* a hole in the file: what is not used takes no space */
 
 /* So that the flush at the end is short. */
 static const uint64_t write_back_step = 4 << 20;
@@ -158,43 +155,28 @@ static enum pn_status write_front(struct pn_body_writer *writer,
 	return status;
 }
 
-/* The sum over the pieces and the body. A sum cannot be continued to the front: the body, which
- * was written a moment ago, is read again. */
-static enum pn_status sum_whole(struct pn_body_writer *writer, const struct pn_body_source *source,
-				uint8_t checksum[CHECKSUM_SIZE], struct pn_error *error)
+/* What was summed as it came in, and the pieces in front of it. */
+static void sum_whole(const struct pn_body_writer *writer, const struct pn_body_source *source,
+		      uint64_t front, uint8_t checksum[CHECKSUM_SIZE])
 {
-	XXH3_state_t *whole = XXH3_createState();
-	XXH3_state_t *again = XXH3_createState();
-	char *bytes = malloc(READ_STEP);
-	XXH128_canonical_t canonical;
-	enum pn_status status = PN_OK;
+	XXH3_state_t *state;
+	XXH128_canonical_t rest;
+	XXH128_canonical_t sum;
 
-	if (whole == NULL || again == NULL || bytes == NULL)
+	XXH128_canonicalFromHash(&rest, XXH3_128bits_digest(writer->checksum));
+	memcpy(checksum, rest.digest, CHECKSUM_SIZE);
+	if (front == 0)
+		return;
+	state = XXH3_createState();
+	if (state == NULL)
 		abort();
-	XXH3_128bits_reset(whole);
-	XXH3_128bits_reset(again);
+	XXH3_128bits_reset(state);
 	for (size_t i = 0; i < source->piece_count; i++)
-		XXH3_128bits_update(whole, source->pieces[i].data, source->pieces[i].size);
-	for (uint64_t at = 0; at < writer->size && status == PN_OK;) {
-		size_t step = writer->size - at < READ_STEP ? (size_t)(writer->size - at) : READ_STEP;
-
-		status = file_read(writer->segment.descriptor, bytes, step, body_start() + at,
-				   "the file of a large body", error);
-		if (status != PN_OK)
-			break;
-		XXH3_128bits_update(whole, bytes, step);
-		XXH3_128bits_update(again, bytes, step);
-		at += step;
-	}
-	if (status == PN_OK && !XXH128_isEqual(XXH3_128bits_digest(again),
-					       XXH3_128bits_digest(writer->checksum)))
-		status = pn_fail(error, "a large body changed on its way to the disk");
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(whole));
-	memcpy(checksum, canonical.digest, CHECKSUM_SIZE);
-	XXH3_freeState(whole);
-	XXH3_freeState(again);
-	free(bytes);
-	return status == PN_NOT_FOUND ? PN_FAILED : status;
+		if (source->pieces[i].size != 0)
+			XXH3_128bits_update(state, source->pieces[i].data, source->pieces[i].size);
+	XXH128_canonicalFromHash(&sum, XXH3_128bits_digest(state));
+	XXH3_freeState(state);
+	record_join_checksums(sum.digest, rest.digest, checksum);
 }
 
 static uint64_t front_size(const struct pn_body_source *source)
@@ -219,6 +201,7 @@ enum pn_status writer_finish(const struct pn_body_source *source, struct new_bod
 		.kind = RECORD_BODY,
 		.body_offset = sizeof(header) + FRONT_ROOM - front,
 		.body_size = front + writer->size,
+		.front_size = front,
 		.meta_offset = sizeof(header) + FRONT_ROOM + writer->size,
 		.meta_size = (uint32_t)meta.size,
 		.message_header_size = body->row.header_size,
@@ -234,8 +217,7 @@ enum pn_status writer_finish(const struct pn_body_source *source, struct new_bod
 		return pn_fail(error, "a large body could not be written before");
 	header.record_size = record_padded(used);
 	status = write_front(writer, source, front, error);
-	if (status == PN_OK)
-		status = sum_whole(writer, source, header.body_checksum, error);
+	sum_whole(writer, source, front, header.body_checksum);
 	record_checksum(meta.data, meta.size, header.meta_checksum);
 	record_header_seal(&header, writer->segment.salt);
 	tail[0] = (struct iovec){ (void *)(uintptr_t)meta.data, meta.size };

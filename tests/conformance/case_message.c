@@ -202,6 +202,35 @@ static void large_body_has_its_pieces_in_front(void)
 	CHECK(pn_slice_equal(piece.bytes, whole));
 }
 
+static void pieces_stand_in_front_of_a_large_body(void)
+{
+	struct pn_slice whole = message("front", 700000);
+	struct pn_slice pieces[3] = { PN_SLICE("Received: here\r\n"), PN_SLICE(""),
+				      PN_SLICE("X-Later: edited\r\n") };
+	size_t front = pieces[0].size + pieces[2].size;
+	struct pn_body_writer *writer = writer_new();
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
+	struct pn_mutation_result result;
+	struct pn_slice read;
+
+	CHECK(writer != NULL);
+	CHECK_OK(writer_append(writer, whole));
+	mutation->name = PN_SLICE("INBOX");
+	mutation->create_missing = true;
+	mutation->body.is_new = true;
+	mutation->body.index = commit_writer(commit, writer);
+	commit->bodies[0].pieces = pieces;
+	commit->bodies[0].piece_count = 3;
+	result = must(commit);
+	read = body_of(ALICE, result.body);
+	CHECK(read.size == front + whole.size);
+	CHECK(memcmp(read.data, pieces[0].data, pieces[0].size) == 0);
+	CHECK(memcmp(read.data + front, whole.data, whole.size) == 0);
+	CHECK(row_of(ALICE, result.mailbox, 1).size == read.size);
+	CHECK(account_info(ALICE).size_bytes == read.size);
+}
+
 static void discarded_body_leaves_nothing(void)
 {
 	struct pn_body_writer *writer = writer_new();
@@ -578,6 +607,7 @@ const struct conformance_case message_cases[] = {
 	CASE(unknown_body_is_not_found),
 	CASE(large_body_is_written_as_it_comes),
 	CASE(large_body_has_its_pieces_in_front),
+	CASE(pieces_stand_in_front_of_a_large_body),
 	CASE(discarded_body_leaves_nothing),
 	CASE(refused_writer_can_be_submitted_again),
 	CASE(body_that_nobody_refers_to_is_not_kept),

@@ -471,19 +471,18 @@ static void a_damaged_index_is_refused_and_can_be_rebuilt(void)
 
 /* -------------------------------------------------------------------------- flips */
 
-/* The place itself, or the next one that holds data: a bit in a hole means nothing. */
-static off_t place_with_data(const char *path, off_t place)
+/* A bit in a hole means nothing. */
+static bool is_data(const char *path, off_t place)
 {
 	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-	off_t data = descriptor < 0 ? -1 : lseek(descriptor, place, SEEK_DATA);
+	bool result = descriptor >= 0 && lseek(descriptor, place, SEEK_DATA) == place;
 
 	if (descriptor >= 0)
 		close(descriptor);
-	/* A whole page at the end of a hole would be met too often. */
-	return data <= place ? place : data + rand() % 60000;
+	return result;
 }
 
-static char *random_segment(off_t *size_out)
+static char *random_place(off_t *place_out)
 {
 	char folder[4200];
 	static char path[8400];
@@ -506,7 +505,7 @@ static char *random_segment(off_t *size_out)
 			if (pass == 0) {
 				total += status.st_size;
 			} else if (place < status.st_size) {
-				*size_out = place_with_data(path, place);
+				*place_out = place;
 				closedir(open_folder);
 				return path;
 			} else {
@@ -517,6 +516,17 @@ static char *random_segment(off_t *size_out)
 			closedir(open_folder);
 	}
 	return NULL;
+}
+
+/* A place with data in a segment, each as likely as the others. */
+static char *random_segment(off_t *place_out)
+{
+	char *path;
+
+	do
+		path = random_place(place_out);
+	while (path != NULL && !is_data(path, *place_out));
+	return path;
 }
 
 struct known {
