@@ -124,7 +124,7 @@ static bool has_changed(struct accounts *accounts)
 static void read_again(struct accounts *accounts)
 {
 	struct auth_file_table *table = NULL;
-	struct pn_error error = { .text = "" };
+	struct pn_error error = {.text = ""};
 	enum pn_status status = auth_file_table_read(accounts->path, &table, &error);
 
 	if (status != PN_OK)
@@ -180,7 +180,7 @@ static bool refresh(struct accounts *accounts)
 		pthread_mutex_lock(&accounts->lock);
 		accounts->references++;
 		pthread_mutex_unlock(&accounts->lock);
-		if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK) {
+		if (pn_job_submit(&job, (struct pn_ticket){0, 0}) != PN_OK) {
 			/* Too many jobs wait: the next look finds the change again. */
 			pthread_mutex_lock(&accounts->lock);
 			memset(&accounts->seen, 0, sizeof(accounts->seen));
@@ -198,7 +198,7 @@ static bool refresh(struct accounts *accounts)
 /* ---- directory ---- */
 
 static void fill_in(const struct auth_file_entry *found, struct pn_arena *arena,
-		    struct pn_directory_entry *entry)
+                    struct pn_directory_entry *entry)
 {
 	struct pn_slice *targets;
 
@@ -228,8 +228,8 @@ static struct pn_slice without_tag(const struct accounts *accounts, struct pn_sl
 }
 
 static const struct auth_file_entry *find(const struct accounts *accounts,
-					  const struct auth_file_table *table,
-					  const struct pn_address *address, struct pn_arena *arena)
+                                          const struct auth_file_table *table,
+                                          const struct pn_address *address, struct pn_arena *arena)
 {
 	const struct auth_file_entry *entry =
 		auth_file_table_find(table, auth_file_lower(arena, address->text));
@@ -237,7 +237,7 @@ static const struct auth_file_entry *find(const struct accounts *accounts,
 
 	if (entry == NULL && base.size < address->local_part.size) {
 		const char *text = pn_arena_print(arena, "%.*s@%.*s", PN_SLICE_ARGS(base),
-						  PN_SLICE_ARGS(address->domain));
+		                                  PN_SLICE_ARGS(address->domain));
 
 		entry = auth_file_table_find(table, auth_file_lower(arena, pn_slice_of(text)));
 	}
@@ -245,8 +245,8 @@ static const struct auth_file_entry *find(const struct accounts *accounts,
 }
 
 static enum pn_status lookup(void *instance, const struct pn_address *address,
-			     struct pn_arena *arena, struct pn_directory_entry *entry_out,
-			     struct pn_error *error)
+                             struct pn_arena *arena, struct pn_directory_entry *entry_out,
+                             struct pn_error *error)
 {
 	struct accounts *accounts = instance;
 	bool is_reading = refresh(accounts);
@@ -260,7 +260,7 @@ static enum pn_status lookup(void *instance, const struct pn_address *address,
 		/* It may be in the new one: "no such user" would be for good. */
 		status = pn_fail(error, "%s has changed and is being read", accounts->path);
 	} else if (accounts->postmaster.size > 0 &&
-		   pn_slice_equal_ignore_case(address->local_part, PN_SLICE("postmaster"))) {
+	           pn_slice_equal_ignore_case(address->local_part, PN_SLICE("postmaster"))) {
 		struct pn_slice *target = PN_ARENA_NEW(arena, struct pn_slice);
 
 		*target = pn_arena_keep(arena, accounts->postmaster);
@@ -275,8 +275,8 @@ static enum pn_status lookup(void *instance, const struct pn_address *address,
 }
 
 static enum pn_status list(void *instance,
-			   void (*found)(void *user, const struct pn_directory_entry *entry),
-			   void *user, struct pn_error *error)
+                           void (*found)(void *user, const struct pn_directory_entry *entry),
+                           void *user, struct pn_error *error)
 {
 	struct accounts *accounts = instance;
 	struct auth_file_table *table = keep_table(accounts);
@@ -284,7 +284,7 @@ static enum pn_status list(void *instance,
 
 	(void)error;
 	for (size_t i = 0; i < table->count; i++) {
-		struct pn_directory_entry entry = { .struct_size = sizeof(entry) };
+		struct pn_directory_entry entry = {.struct_size = sizeof(entry)};
 
 		if (table->entries[i].target_count > 0)
 			continue;
@@ -307,7 +307,7 @@ static const struct pn_directory auth_file_directory = {
 
 /* On a worker thread. Unknown names and accounts without a password cost a hash like any other. */
 static enum pn_status verify(void *instance, const struct pn_credentials *credentials,
-			     struct pn_error *error)
+                             struct pn_error *error)
 {
 	struct accounts *accounts = instance;
 	const struct auth_file_entry *entry;
@@ -322,8 +322,8 @@ static enum pn_status verify(void *instance, const struct pn_credentials *creden
 	entry = auth_file_table_find(table, credentials->identity);
 	is_known = entry != NULL && entry->target_count == 0;
 	status = auth_file_hash_verify(is_known && entry->hash != NULL ? entry->hash
-								       : table->stand_in,
-				       credentials->secret, error);
+	                                                               : table->stand_in,
+	                               credentials->secret, error);
 	if (!is_known && status != PN_FAILED)
 		status = PN_NOT_FOUND;
 	else if (status == PN_OK && (entry->hash == NULL || entry->is_disabled))
@@ -350,7 +350,7 @@ static enum pn_status check_config(const void *pointer, struct pn_error *error)
 
 	if (postmaster.size > 0 && pn_address_parse(postmaster, true, arena, &address) != PN_OK)
 		status = pn_fail(error, "postmaster = \"%s\" is not an address: write name@domain",
-				 config->postmaster);
+		                 config->postmaster);
 	pn_arena_free(&arena);
 	if (status == PN_OK)
 		status = auth_file_table_read(config->path, &table, error);
@@ -364,7 +364,7 @@ static void stop(void *instance)
 }
 
 static enum pn_status start(const struct pn_start *begin, void **instance_out,
-			    struct pn_error *error)
+                            struct pn_error *error)
 {
 	const struct auth_file_config *config = begin->config;
 	struct accounts *accounts = calloc(1, sizeof(*accounts));
@@ -393,13 +393,13 @@ static enum pn_status start(const struct pn_start *begin, void **instance_out,
 
 static const struct pn_option auth_file_options[] = {
 	PN_OPTION_PATH(struct auth_file_config, path, NULL, .flags = PN_OPTION_REQUIRED,
-		       .summary = "The account file; it is read again whenever it changes."),
+                       .summary = "The account file; it is read again whenever it changes."),
 	PN_OPTION_STRING(struct auth_file_config, separator, "+",
-			 .summary = "What stands between name and tag in alice+tag@example.org; "
-				    "empty for no tags."),
+                         .summary = "What stands between name and tag in alice+tag@example.org; "
+                                    "empty for no tags."),
 	PN_OPTION_STRING(struct auth_file_config, postmaster, "",
-			 .summary = "Where mail to postmaster goes in domains that have no "
-				    "postmaster of their own; empty for nowhere."),
+                         .summary = "Where mail to postmaster goes in domains that have no "
+                                    "postmaster of their own; empty for nowhere."),
 	PN_OPTION_TABLE_END,
 };
 

@@ -50,14 +50,14 @@ static const char *shown(const struct reader *reader, struct pn_slice text)
 }
 
 static enum pn_status read_address(struct reader *reader, struct pn_slice text,
-				   struct pn_slice *name_out)
+                                   struct pn_slice *name_out)
 {
 	struct pn_address address;
 
 	if (pn_address_parse(text, true, reader->scratch, &address) != PN_OK ||
 	    address.domain.size == 0)
 		return complain(reader, "\"%s\" is not an address: write name@domain",
-				shown(reader, text));
+		                shown(reader, text));
 	*name_out = auth_file_lower(reader->table->arena, address.text);
 	return PN_OK;
 }
@@ -71,13 +71,13 @@ static enum pn_status add_entry(struct reader *reader, const struct auth_file_en
 	table->entries[table->count].line = reader->line;
 	if (!auth_file_table_add(table, table->count, &other))
 		return complain(reader, "%s is there already, at line %u: remove one of them",
-				shown(reader, entry->name), table->entries[other].line);
+		                shown(reader, entry->name), table->entries[other].line);
 	table->count++;
 	return PN_OK;
 }
 
 static enum pn_status read_hash(struct reader *reader, struct pn_slice text,
-				struct auth_file_entry *entry)
+                                struct auth_file_entry *entry)
 {
 	const char *hash = pn_arena_keep_text(reader->table->arena, text);
 
@@ -86,9 +86,9 @@ static enum pn_status read_hash(struct reader *reader, struct pn_slice text,
 		return PN_OK;
 	if (pn_slice_find(text, '\0') < text.size || !auth_file_hash_is_good(hash))
 		return complain(reader,
-				"the password hash is not one that can be used: make one with "
-				"\"mkpasswd -m yescrypt\", or write ! for an account that cannot "
-				"log in");
+		                "the password hash is not one that can be used: make one with "
+		                "\"mkpasswd -m yescrypt\", or write ! for an account that cannot "
+		                "log in");
 	entry->hash = hash;
 	if (reader->table->stand_in == NULL)
 		reader->table->stand_in = hash;
@@ -96,9 +96,9 @@ static enum pn_status read_hash(struct reader *reader, struct pn_slice text,
 }
 
 static enum pn_status read_setting(struct reader *reader, struct pn_slice setting,
-				   struct auth_file_entry *entry)
+                                   struct auth_file_entry *entry)
 {
-	static const char *const known[] = { "quota", "store", "disabled", NULL };
+	static const char *const known[] = {"quota", "store", "disabled", NULL};
 	struct pn_slice value = setting;
 	struct pn_slice key = pn_slice_cut(&value, '=');
 	const char *nearest;
@@ -117,10 +117,10 @@ static enum pn_status read_setting(struct reader *reader, struct pn_slice settin
 	} else {
 		nearest = pn_nearest_word(shown(reader, key), known);
 		return complain(reader,
-				"\"%s\" is not known here%s%s%s: it is one of quota=, store= and "
-				"disabled=",
-				shown(reader, key), nearest == NULL ? "" : " (did you mean ",
-				nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?)");
+		                "\"%s\" is not known here%s%s%s: it is one of quota=, store= and "
+		                "disabled=",
+		                shown(reader, key), nearest == NULL ? "" : " (did you mean ",
+		                nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?)");
 	}
 	return PN_OK;
 }
@@ -128,7 +128,7 @@ static enum pn_status read_setting(struct reader *reader, struct pn_slice settin
 /* address:hash:settings */
 static enum pn_status read_account(struct reader *reader, struct pn_slice line)
 {
-	struct auth_file_entry entry = { .hash = NULL };
+	struct auth_file_entry entry = {.hash = NULL};
 	struct pn_slice rest = line;
 	struct pn_slice address = pn_slice_trim(pn_slice_cut(&rest, ':'));
 	struct pn_slice hash = pn_slice_trim(pn_slice_cut(&rest, ':'));
@@ -151,7 +151,7 @@ static enum pn_status read_account(struct reader *reader, struct pn_slice line)
 /* alias address: target, target */
 static enum pn_status read_alias(struct reader *reader, struct pn_slice line)
 {
-	struct auth_file_entry entry = { .hash = NULL };
+	struct auth_file_entry entry = {.hash = NULL};
 	struct pn_slice rest = line;
 	struct pn_slice address = pn_slice_trim(pn_slice_cut(&rest, ':'));
 	struct pn_slice targets[TARGETS_MAX];
@@ -165,14 +165,14 @@ static enum pn_status read_alias(struct reader *reader, struct pn_slice line)
 			continue;
 		if (entry.target_count == TARGETS_MAX)
 			return complain(reader, "an alias leads to at most %d addresses",
-					TARGETS_MAX);
+			                TARGETS_MAX);
 		status = read_address(reader, target, &targets[entry.target_count++]);
 	}
 	if (status != PN_OK)
 		return status;
 	if (entry.target_count == 0)
 		return complain(reader, "the alias leads nowhere: write alias %s: name@domain",
-				shown(reader, address));
+		                shown(reader, address));
 	kept = PN_ARENA_ARRAY(reader->table->arena, entry.target_count, struct pn_slice);
 	memcpy(kept, targets, entry.target_count * sizeof(*kept));
 	entry.targets = kept;
@@ -190,15 +190,15 @@ static enum pn_status read_line(struct reader *reader, struct pn_slice line)
 		return PN_OK;
 	if (line.size > word.size && pn_slice_starts_with_ignore_case(line, word) &&
 	    (line.data[word.size] == ' ' || line.data[word.size] == '\t'))
-		return read_alias(reader, pn_slice_make(line.data + word.size,
-							line.size - word.size));
+		return read_alias(reader,
+		                  pn_slice_make(line.data + word.size, line.size - word.size));
 	return read_account(reader, line);
 }
 
 enum pn_status auth_file_parse(struct auth_file_table *table, const char *path,
-			       struct pn_slice text, struct pn_error *error)
+                               struct pn_slice text, struct pn_error *error)
 {
-	struct reader reader = { .table = table, .path = path, .error = error };
+	struct reader reader = {.table = table, .path = path, .error = error};
 	enum pn_status status = PN_OK;
 	size_t lines = 1;
 

@@ -18,7 +18,7 @@ const char *auth_file_hash_stand_in(void)
 }
 
 enum pn_status auth_file_hash_verify(const char *hash, struct pn_slice secret,
-				     struct pn_error *error)
+                                     struct pn_error *error)
 {
 	/* 32 KiB: too much for the stack of a worker thread, and wiped before it is given back. */
 	struct crypt_data *data = calloc(1, sizeof(*data));

@@ -21,7 +21,7 @@ static size_t hash_of(struct pn_slice name)
 }
 
 const struct auth_file_entry *auth_file_table_find(const struct auth_file_table *table,
-						   struct pn_slice name)
+                                                   struct pn_slice name)
 {
 	size_t at = hash_of(name) & (table->slot_count - 1);
 
@@ -65,8 +65,7 @@ struct pn_slice auth_file_lower(struct pn_arena *arena, struct pn_slice text)
 bool auth_file_stamp_differs(const struct auth_file_stamp *stamp, const struct stat *status)
 {
 	return stamp->device != status->st_dev || stamp->inode != status->st_ino ||
-	       stamp->size != status->st_size ||
-	       stamp->modified.tv_sec != status->st_mtim.tv_sec ||
+	       stamp->size != status->st_size || stamp->modified.tv_sec != status->st_mtim.tv_sec ||
 	       stamp->modified.tv_nsec != status->st_mtim.tv_nsec;
 }
 
@@ -79,7 +78,7 @@ void auth_file_stamp_take(struct auth_file_stamp *stamp, const struct stat *stat
 }
 
 static enum pn_status read_all(int descriptor, const char *path, struct pn_buffer *text,
-			       struct pn_error *error)
+                               struct pn_error *error)
 {
 	for (;;) {
 		char *room;
@@ -100,7 +99,7 @@ static enum pn_status read_all(int descriptor, const char *path, struct pn_buffe
 
 /* The text and the version it is of: read again where somebody wrote it meanwhile. */
 static enum pn_status read_file(const char *path, struct pn_buffer *text,
-				struct auth_file_stamp *stamp, struct pn_error *error)
+                                struct auth_file_stamp *stamp, struct pn_error *error)
 {
 	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat before;
@@ -118,15 +117,17 @@ static enum pn_status read_file(const char *path, struct pn_buffer *text,
 	if (status == PN_OK) {
 		auth_file_stamp_take(stamp, &before);
 		if (fstat(descriptor, &after) != 0 || auth_file_stamp_differs(stamp, &after))
-			status = pn_fail(error, "%s was being written while it was read: write a "
-						"new file and rename it into place", path);
+			status = pn_fail(error,
+			                 "%s was being written while it was read: write a "
+			                 "new file and rename it into place",
+			                 path);
 	}
 	close(descriptor);
 	return status;
 }
 
 enum pn_status auth_file_table_read(const char *path, struct auth_file_table **table_out,
-				    struct pn_error *error)
+                                    struct pn_error *error)
 {
 	struct pn_arena *arena = pn_arena_new();
 	struct auth_file_table *table = PN_ARENA_NEW(arena, struct auth_file_table);

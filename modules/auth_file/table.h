@@ -15,8 +15,8 @@
 
 /* An account, or an alias where there are targets. */
 struct auth_file_entry {
-	struct pn_slice name;  /* canonical address, ASCII letters in lower case */
-	const char *hash;      /* as crypt(3) writes it; or NULL: no password fits */
+	struct pn_slice name; /* canonical address, ASCII letters in lower case */
+	const char *hash;     /* as crypt(3) writes it; or NULL: no password fits */
 	struct pn_slice store;
 	uint64_t quota_bytes;
 	const struct pn_slice *targets;
@@ -37,22 +37,21 @@ struct auth_file_table {
 	struct pn_arena *arena;
 	struct auth_file_entry *entries;
 	size_t count;
-	uint32_t *slots;     /* index + 1 into entries; 0 is empty */
-	size_t slot_count;   /* a power of two */
+	uint32_t *slots;      /* index + 1 into entries; 0 is empty */
+	size_t slot_count;    /* a power of two */
 	const char *stand_in; /* a hash to spend time on where there is none */
 	struct auth_file_stamp stamp;
 	uint32_t references; /* counted by its owner, under the owner's lock */
 };
 
 /* Reads the file. PN_OK, or PN_FAILED with "FILE:LINE: what is wrong and what to do". */
-PN_MUST_CHECK enum pn_status auth_file_table_read(const char *path,
-						  struct auth_file_table **table_out,
-						  struct pn_error *error);
+PN_MUST_CHECK enum pn_status
+auth_file_table_read(const char *path, struct auth_file_table **table_out, struct pn_error *error);
 void auth_file_table_free(struct auth_file_table **table);
 
 /* The entry of a canonical address in lower case, or NULL. */
 const struct auth_file_entry *auth_file_table_find(const struct auth_file_table *table,
-						   struct pn_slice name);
+                                                   struct pn_slice name);
 
 /* Puts entries[index] into the table. False where an entry of that name is there already;
  * *other_out is its index. */
@@ -67,14 +66,14 @@ struct pn_slice auth_file_lower(struct pn_arena *arena, struct pn_slice text);
 
 /* parse.c: fills in entries and slots from the text. */
 PN_MUST_CHECK enum pn_status auth_file_parse(struct auth_file_table *table, const char *path,
-					     struct pn_slice text, struct pn_error *error);
+                                             struct pn_slice text, struct pn_error *error);
 
 /* password.c */
 /* Whether crypt(3) knows the hash, and it is strong enough to be used. */
 bool auth_file_hash_is_good(const char *hash);
 /* PN_OK: the secret fits. PN_DENIED: it does not. PN_FAILED: no memory. Takes its time. */
 PN_MUST_CHECK enum pn_status auth_file_hash_verify(const char *hash, struct pn_slice secret,
-						   struct pn_error *error);
+                                                   struct pn_error *error);
 /* Of the kind that new accounts should have, for a file without any. */
 const char *auth_file_hash_stand_in(void);
 

@@ -3,13 +3,13 @@
 #include "pop3.h"
 
 enum pn_next pop3_capa(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	if (argument.size > 0)
 		return pop3_error(session, pop3, "CAPA takes no argument");
 	pop3_ok(session, "capabilities follow");
 	pn_session_write(session, PN_SLICE("TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"
-					   "PIPELINING\r\n"));
+	                                   "PIPELINING\r\n"));
 	if (!pop3->is_open && pop3_login_is_possible(session, pop3))
 		pn_session_print(session, "USER\r\nSASL %s\r\n", pn_sasl_mechanisms(session));
 	if (!pop3->is_open && pn_session_can_start_tls(session))
@@ -20,7 +20,7 @@ enum pn_next pop3_capa(struct pn_session *session, struct pop3_session *pop3,
 
 /* Bytes that arrived before the handshake end the session; the gateway sees to it. */
 enum pn_next pop3_stls(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	if (argument.size > 0)
 		return pop3_error(session, pop3, "STLS takes no argument");
@@ -34,7 +34,7 @@ enum pn_next pop3_stls(struct pn_session *session, struct pop3_session *pop3,
 }
 
 enum pn_next pop3_secured(struct pn_session *session, struct pop3_session *pop3,
-			  const struct pn_stage_result *result)
+                          const struct pn_stage_result *result)
 {
 	/* What was said in the clear is forgotten. */
 	pop3->name_size = 0;

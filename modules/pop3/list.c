@@ -6,7 +6,7 @@
 #include "pop3.h"
 
 enum pn_next pop3_stat(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	size_t count;
 	uint64_t size;
@@ -23,17 +23,17 @@ static size_t number_of(const struct pop3_session *pop3, const struct pop3_messa
 	return (size_t)(message - pop3->drop.messages) + 1;
 }
 
-static void write_row(struct pn_session *session, struct pop3_session *pop3,
-		      enum pop3_sending what, const struct pop3_message *message)
+static void write_row(struct pn_session *session, struct pop3_session *pop3, enum pop3_sending what,
+                      const struct pop3_message *message)
 {
 	char uidl[POP3_UIDL_SIZE];
 
 	if (what == POP3_SENDING_UIDL)
 		pn_session_print(session, "%zu %s\r\n", number_of(pop3, message),
-				 pop3_maildrop_uidl(&pop3->drop, message, uidl));
+		                 pop3_maildrop_uidl(&pop3->drop, message, uidl));
 	else
 		pn_session_print(session, "%zu %llu\r\n", number_of(pop3, message),
-				 (unsigned long long)message->size);
+		                 (unsigned long long)message->size);
 }
 
 enum pn_next pop3_list_more(struct pn_session *session, struct pop3_session *pop3)
@@ -54,7 +54,7 @@ enum pn_next pop3_list_more(struct pn_session *session, struct pop3_session *pop
 }
 
 static enum pn_next list(struct pn_session *session, struct pop3_session *pop3,
-			 enum pop3_sending what, struct pn_slice argument)
+                         enum pop3_sending what, struct pn_slice argument)
 {
 	struct pop3_message *message;
 	size_t count;
@@ -76,13 +76,13 @@ static enum pn_next list(struct pn_session *session, struct pop3_session *pop3,
 }
 
 enum pn_next pop3_list(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	return list(session, pop3, POP3_SENDING_LIST, argument);
 }
 
 enum pn_next pop3_uidl(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	return list(session, pop3, POP3_SENDING_UIDL, argument);
 }

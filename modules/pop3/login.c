@@ -14,13 +14,13 @@ bool pop3_login_is_possible(const struct pn_session *session, const struct pop3_
 	return pn_session_is_encrypted(session) ||
 	       config->plaintext_login == POP3_PLAINTEXT_ALWAYS ||
 	       (config->plaintext_login == POP3_PLAINTEXT_LOOPBACK &&
-		pn_session_peer_is_loopback(session));
+	        pn_session_peer_is_loopback(session));
 }
 
 static const char no_passwords[] = "no passwords without TLS";
 
 enum pn_next pop3_user(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	pop3->name_size = 0;
 	if (!pop3_login_is_possible(session, pop3))
@@ -34,7 +34,7 @@ enum pn_next pop3_user(struct pn_session *session, struct pop3_session *pop3,
 }
 
 enum pn_next pop3_pass(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	size_t name_size = pop3->name_size;
 
@@ -62,7 +62,7 @@ static enum pn_next list_mechanisms(struct pn_session *session, const struct pop
 }
 
 enum pn_next pop3_auth(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	struct pn_slice initial = argument;
 	bool has_initial = pn_slice_find(argument, ' ') < argument.size;
@@ -78,7 +78,7 @@ enum pn_next pop3_auth(struct pn_session *session, struct pop3_session *pop3,
 }
 
 enum pn_next pop3_auth_line(struct pn_session *session, struct pop3_session *pop3,
-			    const struct pn_line *line)
+                            const struct pn_line *line)
 {
 	pop3->in_auth = false;
 	pop3->waiting = POP3_WAIT_LOGIN;
@@ -89,7 +89,7 @@ enum pn_next pop3_auth_line(struct pn_session *session, struct pop3_session *pop
 }
 
 static enum pn_next ask_more(struct pn_session *session, struct pop3_session *pop3,
-			     struct pn_slice challenge)
+                             struct pn_slice challenge)
 {
 	pn_session_write(session, PN_SLICE("+ "));
 	pn_session_write(session, challenge);
@@ -99,16 +99,16 @@ static enum pn_next ask_more(struct pn_session *session, struct pop3_session *po
 }
 
 static enum pn_next wrong(struct pn_session *session, struct pop3_session *pop3,
-			  const struct pn_reply *reply)
+                          const struct pn_reply *reply)
 {
 	if (++pop3->login_failures > pop3->config->max_login_failures)
 		return pop3_farewell(session, "AUTH", "too many failed logins");
 	return pop3_refuse(session, "AUTH",
-			   reply->code != 0 ? reply->text : "name or password is wrong");
+	                   reply->code != 0 ? reply->text : "name or password is wrong");
 }
 
 enum pn_next pop3_login_answered(struct pn_session *session, struct pop3_session *pop3,
-				 const struct pn_sasl_step *step)
+                                 const struct pn_sasl_step *step)
 {
 	switch (step->outcome) {
 	case PN_SASL_CHALLENGE:
@@ -119,12 +119,12 @@ enum pn_next pop3_login_answered(struct pn_session *session, struct pop3_session
 		return wrong(session, pop3, &step->reply);
 	case PN_SASL_TEMPORARY:
 		return pop3_refuse(session, "SYS/TEMP",
-				   step->reply.code != 0 ? step->reply.text
-							 : "this cannot be checked now");
+		                   step->reply.code != 0 ? step->reply.text
+		                                         : "this cannot be checked now");
 	case PN_SASL_CANCELLED:
 		return pop3_error(session, pop3,
-				  pop3->auth_line_too_long ? "the line is too long"
-							   : "authentication was cancelled");
+		                  pop3->auth_line_too_long ? "the line is too long"
+		                                           : "authentication was cancelled");
 	case PN_SASL_UNKNOWN_MECHANISM:
 		return pop3_error(session, pop3, "this mechanism is not offered");
 	case PN_SASL_MALFORMED:

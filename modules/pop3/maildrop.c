@@ -14,7 +14,8 @@
 
 enum pn_next pop3_maildrop_open(struct pn_session *session, struct pop3_session *pop3)
 {
-	/* Somebody who may send but has no mailbox here. There is no way back to before the login. */
+	/* Somebody who may send but has no mailbox here. There is no way back to before the login.
+	 */
 	if (pn_session_account(session) == NULL)
 		return pop3_farewell(session, "SYS/PERM", "there is no mailbox of that name here");
 	pop3->waiting = POP3_WAIT_OPEN;
@@ -22,7 +23,7 @@ enum pn_next pop3_maildrop_open(struct pn_session *session, struct pop3_session 
 }
 
 enum pn_next pop3_open_judged(struct pn_session *session, struct pop3_session *pop3,
-			      const struct pn_stage_result *result)
+                              const struct pn_stage_result *result)
 {
 	const struct pn_mailboxes_request request = {
 		.struct_size = sizeof(request),
@@ -41,7 +42,7 @@ enum pn_next pop3_open_judged(struct pn_session *session, struct pop3_session *p
 	pop3->drop.arena = pn_arena_new();
 	pop3->waiting = POP3_WAIT_MAILBOX;
 	pn_store_mailboxes(pn_session_account(session), &request,
-			   pn_session_ticket(session, POP3_STORE_DEADLINE_MS));
+	                   pn_session_ticket(session, POP3_STORE_DEADLINE_MS));
 	return PN_NEXT_ANSWER;
 }
 
@@ -57,25 +58,25 @@ static enum pn_next ready(struct pn_session *session, struct pop3_session *pop3)
 }
 
 static enum pn_next ask_rows(struct pn_session *session, struct pop3_session *pop3,
-			     uint32_t from_uid)
+                             uint32_t from_uid)
 {
-	const struct pn_uid_range range = { from_uid, pop3->drop.last_uid };
+	const struct pn_uid_range range = {from_uid, pop3->drop.last_uid};
 	const struct pn_rows_request request = {
 		.struct_size = sizeof(request),
 		.mailbox = pop3->drop.mailbox,
-		.uids = { &range, 1 },
+		.uids = {&range, 1},
 		.fields = PN_ROW_SIZES | PN_ROW_BODY_ID,
 		.max_rows = POP3_ROWS_AT_ONCE,
 	};
 
 	pop3->waiting = POP3_WAIT_ROWS;
 	pn_store_rows(pn_session_account(session), &request,
-		      pn_session_ticket(session, POP3_STORE_DEADLINE_MS));
+	              pn_session_ticket(session, POP3_STORE_DEADLINE_MS));
 	return PN_NEXT_ANSWER;
 }
 
 enum pn_next pop3_mailbox_answered(struct pn_session *session, struct pop3_session *pop3,
-				   const struct pn_answer *answer)
+                                   const struct pn_answer *answer)
 {
 	struct pop3_maildrop *drop = &pop3->drop;
 	const struct pn_mailboxes *found = answer->result;
@@ -97,7 +98,7 @@ enum pn_next pop3_mailbox_answered(struct pn_session *session, struct pop3_sessi
 }
 
 enum pn_next pop3_rows_answered(struct pn_session *session, struct pop3_session *pop3,
-				const struct pn_answer *answer)
+                                const struct pn_answer *answer)
 {
 	struct pop3_maildrop *drop = &pop3->drop;
 	const struct pn_rows *rows = answer->result;
@@ -163,9 +164,8 @@ static void find_repeated(struct pop3_maildrop *drop)
 		struct pop3_message *message = &drop->messages[i];
 		size_t at = hash_of(&message->body) & (room - 1);
 
-		while (table[at] != 0 &&
-		       memcmp(&drop->messages[table[at] - 1].body, &message->body,
-			      sizeof(message->body)) != 0)
+		while (table[at] != 0 && memcmp(&drop->messages[table[at] - 1].body, &message->body,
+		                                sizeof(message->body)) != 0)
 			at = (at + 1) & (room - 1);
 		if (table[at] != 0)
 			message->is_repeated = true;
@@ -177,7 +177,7 @@ static void find_repeated(struct pop3_maildrop *drop)
 }
 
 const char *pop3_maildrop_uidl(struct pop3_maildrop *drop, const struct pop3_message *message,
-			       char *room)
+                               char *room)
 {
 	static const char digits[] = "0123456789abcdef";
 	char *end = room;
@@ -192,7 +192,7 @@ const char *pop3_maildrop_uidl(struct pop3_maildrop *drop, const struct pop3_mes
 	*end = '\0';
 	if (message->is_repeated)
 		snprintf(end, POP3_UIDL_SIZE - 2 * PN_BODY_ID_SIZE, ".%lu",
-			 (unsigned long)message->uid);
+		         (unsigned long)message->uid);
 	return room;
 }
 

@@ -26,14 +26,21 @@ struct pop3_command {
 };
 
 static const struct pop3_command pop3_commands[] = {
-	{ "USER", POP3_AUTHORIZATION, pop3_user }, { "PASS", POP3_AUTHORIZATION, pop3_pass },
-	{ "AUTH", POP3_AUTHORIZATION, pop3_auth }, { "STLS", POP3_AUTHORIZATION, pop3_stls },
-	{ "CAPA", POP3_ALWAYS, pop3_capa },	   { "QUIT", POP3_ALWAYS, pop3_quit },
-	{ "STAT", POP3_TRANSACTION, pop3_stat },   { "LIST", POP3_TRANSACTION, pop3_list },
-	{ "UIDL", POP3_TRANSACTION, pop3_uidl },   { "RETR", POP3_TRANSACTION, pop3_retr },
-	{ "TOP", POP3_TRANSACTION, pop3_top },	   { "DELE", POP3_TRANSACTION, pop3_dele },
-	{ "RSET", POP3_TRANSACTION, pop3_rset },   { "NOOP", POP3_TRANSACTION, pop3_noop },
-	{ NULL, POP3_ALWAYS, NULL },
+	{"USER", POP3_AUTHORIZATION, pop3_user},
+	{"PASS", POP3_AUTHORIZATION, pop3_pass},
+	{"AUTH", POP3_AUTHORIZATION, pop3_auth},
+	{"STLS", POP3_AUTHORIZATION, pop3_stls},
+	{"CAPA", POP3_ALWAYS, pop3_capa},
+	{"QUIT", POP3_ALWAYS, pop3_quit},
+	{"STAT", POP3_TRANSACTION, pop3_stat},
+	{"LIST", POP3_TRANSACTION, pop3_list},
+	{"UIDL", POP3_TRANSACTION, pop3_uidl},
+	{"RETR", POP3_TRANSACTION, pop3_retr},
+	{"TOP", POP3_TRANSACTION, pop3_top},
+	{"DELE", POP3_TRANSACTION, pop3_dele},
+	{"RSET", POP3_TRANSACTION, pop3_rset},
+	{"NOOP", POP3_TRANSACTION, pop3_noop},
+	{NULL, POP3_ALWAYS, NULL},
 };
 
 static const struct pop3_command *find_command(struct pn_slice word)
@@ -46,7 +53,7 @@ static const struct pop3_command *find_command(struct pn_slice word)
 }
 
 static enum pn_next take_command(struct pn_session *session, struct pop3_session *pop3,
-				 struct pn_slice text)
+                                 struct pn_slice text)
 {
 	struct pn_slice argument = text;
 	const struct pop3_command *command = find_command(pn_slice_cut(&argument, ' '));
@@ -58,7 +65,7 @@ static enum pn_next take_command(struct pn_session *session, struct pop3_session
 		return pop3_error(session, pop3, "the line is too long");
 	if ((command->when & state) == 0)
 		return pop3_error(session, pop3,
-				  pop3->is_open ? "not after the login" : "log in first");
+		                  pop3->is_open ? "not after the login" : "log in first");
 	/* RFC 1939 section 7: spaces are part of a password. */
 	if (command->handle != pop3_pass)
 		argument = pn_slice_trim(argument);
@@ -70,12 +77,11 @@ static enum pn_next pop3_line(struct pn_session *session, void *state, const str
 	struct pop3_session *pop3 = state;
 
 	if (line->problem != PN_LINE_GOOD && line->problem != PN_LINE_TOO_LONG)
-		return pop3_farewell(session, "",
-				     line->problem == PN_LINE_BARE_LF
-					     ? "bare LF: lines end with CRLF"
-				     : line->problem == PN_LINE_BARE_CR
-					     ? "bare CR: lines end with CRLF"
-					     : "NUL in a command");
+		return pop3_farewell(
+			session, "",
+			line->problem == PN_LINE_BARE_LF   ? "bare LF: lines end with CRLF"
+			: line->problem == PN_LINE_BARE_CR ? "bare CR: lines end with CRLF"
+							   : "NUL in a command");
 	if (++pop3->commands > pop3->config->max_commands)
 		return pop3_farewell(session, "", "too many commands");
 	if (pop3->in_auth)
@@ -86,7 +92,7 @@ static enum pn_next pop3_line(struct pn_session *session, void *state, const str
 }
 
 static enum pn_next pop3_open(struct pn_session *session, void *state,
-			      const struct pn_answer *answer)
+                              const struct pn_answer *answer)
 {
 	struct pop3_session *pop3 = state;
 	const struct pn_stage_result *result = answer->result;
@@ -113,7 +119,7 @@ static enum pn_next pop3_open(struct pn_session *session, void *state,
 }
 
 static enum pn_next pop3_answered(struct pn_session *session, void *state,
-				  const struct pn_answer *answer)
+                                  const struct pn_answer *answer)
 {
 	struct pop3_session *pop3 = state;
 	enum pop3_wait waiting = pop3->waiting;
@@ -150,7 +156,7 @@ static enum pn_next pop3_drained(struct pn_session *session, void *state)
 }
 
 static enum pn_next pop3_event(struct pn_session *session, void *state,
-			       const struct pn_session_event_info *event)
+                               const struct pn_session_event_info *event)
 {
 	(void)state;
 	switch (event->kind) {
@@ -195,45 +201,45 @@ static enum pn_status check_config(const void *pointer, struct pn_error *error)
 		/* RFC 1939 section 7: a time stamp in brackets there offers APOP. */
 		if (*byte == '<')
 			return pn_fail(error, "greeting has a '<', which clients take for an offer "
-					      "of APOP: leave it out");
+			                      "of APOP: leave it out");
 	}
 	if (strlen(config->greeting) > 200)
 		return pn_fail(error, "greeting is longer than 200 bytes");
 	return PN_OK;
 }
 
-static const char *const plaintexts[] = { "never", "loopback", "always", NULL };
+static const char *const plaintexts[] = {"never", "loopback", "always", NULL};
 
 static const struct pn_option pop3_options[] = {
 	PN_OPTION_CHOICE(struct pop3_config, plaintext_login, "never", .choices = plaintexts,
-			 .flags = PN_OPTION_RELOADABLE,
-			 .summary = "Where passwords are taken without TLS."),
+                         .flags = PN_OPTION_RELOADABLE,
+                         .summary = "Where passwords are taken without TLS."),
 	PN_OPTION_STRING(struct pop3_config, greeting, "POP3 Postern",
-			 .flags = PN_OPTION_RELOADABLE,
-			 .summary = "Text behind the name of the gateway in the banner."),
+                         .flags = PN_OPTION_RELOADABLE,
+                         .summary = "Text behind the name of the gateway in the banner."),
 	PN_OPTION_BOOL(struct pop3_config, banner_worker, "no", .flags = PN_OPTION_RELOADABLE,
-		       .summary = "Put the number of the worker into the banner, for tests."),
+                       .summary = "Put the number of the worker into the banner, for tests."),
 	PN_OPTION_COUNT(struct pop3_config, max_messages, "100000", .minimum_text = "1",
-			.maximum_text = "10000000", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Most messages that a session shows, the oldest first; 40 bytes "
-				   "of memory each."),
+                        .maximum_text = "10000000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most messages that a session shows, the oldest first; 40 bytes "
+                                   "of memory each."),
 	PN_OPTION_COUNT(struct pop3_config, max_errors, "50", .minimum_text = "0",
-			.maximum_text = "100000", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Mistakes that a session is given; one more is the end."),
+                        .maximum_text = "100000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Mistakes that a session is given; one more is the end."),
 	PN_OPTION_COUNT(struct pop3_config, max_login_failures, "3", .minimum_text = "0",
-			.maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Failed logins that a session is given; one more is the end."),
+                        .maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Failed logins that a session is given; one more is the end."),
 	PN_OPTION_COUNT(struct pop3_config, max_commands, "1000000", .minimum_text = "1",
-			.maximum_text = "100000000", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Most commands in one session; one more is the end."),
+                        .maximum_text = "100000000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most commands in one session; one more is the end."),
 	PN_OPTION_COUNT(struct pop3_config, max_command_length, "1024", .minimum_text = "255",
-			.maximum_text = "12288", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Longest command line in bytes with its CRLF: 255 by RFC 2449, "
-				   "and room for long passwords; AUTH may have 12,288."),
+                        .maximum_text = "12288", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Longest command line in bytes with its CRLF: 255 by RFC 2449, "
+                                   "and room for long passwords; AUTH may have 12,288."),
 	PN_OPTION_DURATION(struct pop3_config, command_timeout, "10m", .minimum_text = "100ms",
-			   .maximum_text = "24h", .flags = PN_OPTION_RELOADABLE,
-			   .summary = "Longest wait for a command; RFC 1939 asks for at least ten "
-				      "minutes."),
+                           .maximum_text = "24h", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Longest wait for a command; RFC 1939 asks for at least ten "
+                                      "minutes."),
 	PN_OPTION_TABLE_END,
 };
 

@@ -84,9 +84,9 @@ struct pop3_retrieval {
 	size_t index;
 	uint64_t offset;
 	bool is_top;
-	uint64_t lines_left;  /* TOP: of the body */
+	uint64_t lines_left; /* TOP: of the body */
 	bool in_body;
-	uint64_t line_size;   /* bytes of the line so far, without its LF */
+	uint64_t line_size; /* bytes of the line so far, without its LF */
 };
 
 struct pop3_session {
@@ -94,7 +94,7 @@ struct pop3_session {
 	enum pop3_wait waiting;
 	enum pop3_sending sending;
 	size_t send_at;
-	bool is_open;   /* TRANSACTION state */
+	bool is_open; /* TRANSACTION state */
 	bool in_auth;
 	bool auth_line_too_long;
 	char name[PN_PATH_MAX + 1];
@@ -108,7 +108,7 @@ struct pop3_session {
 
 /* A command. `argument` is what stands behind it; PASS gets it untouched, the others trimmed. */
 typedef enum pn_next pop3_handler(struct pn_session *session, struct pop3_session *pop3,
-				  struct pn_slice argument);
+                                  struct pn_slice argument);
 
 /* reply.c: the one place where replies are written */
 /* "+OK text"; printf. */
@@ -124,24 +124,24 @@ enum pn_next pop3_farewell(struct pn_session *session, const char *code, const c
 pop3_handler pop3_user, pop3_pass, pop3_auth;
 bool pop3_login_is_possible(const struct pn_session *session, const struct pop3_session *pop3);
 enum pn_next pop3_auth_line(struct pn_session *session, struct pop3_session *pop3,
-			    const struct pn_line *line);
+                            const struct pn_line *line);
 enum pn_next pop3_login_answered(struct pn_session *session, struct pop3_session *pop3,
-				 const struct pn_sasl_step *step);
+                                 const struct pn_sasl_step *step);
 
 /* maildrop.c */
 enum pn_next pop3_maildrop_open(struct pn_session *session, struct pop3_session *pop3);
 enum pn_next pop3_open_judged(struct pn_session *session, struct pop3_session *pop3,
-			      const struct pn_stage_result *result);
+                              const struct pn_stage_result *result);
 enum pn_next pop3_mailbox_answered(struct pn_session *session, struct pop3_session *pop3,
-				   const struct pn_answer *answer);
+                                   const struct pn_answer *answer);
 enum pn_next pop3_rows_answered(struct pn_session *session, struct pop3_session *pop3,
-				const struct pn_answer *answer);
+                                const struct pn_answer *answer);
 /* The message that an argument means, or NULL where there is none (any more). */
 struct pop3_message *pop3_maildrop_find(struct pop3_maildrop *drop, struct pn_slice number);
 void pop3_maildrop_count(const struct pop3_maildrop *drop, size_t *count_out, uint64_t *size_out);
 /* The unique-id (RFC 1939 section 7) into `room`, POP3_UIDL_SIZE bytes. */
 const char *pop3_maildrop_uidl(struct pop3_maildrop *drop, const struct pop3_message *message,
-			       char *room);
+                               char *room);
 void pop3_maildrop_close(struct pop3_maildrop *drop);
 
 /* list.c */
@@ -151,17 +151,17 @@ enum pn_next pop3_list_more(struct pn_session *session, struct pop3_session *pop
 /* retrieve.c */
 pop3_handler pop3_retr, pop3_top;
 enum pn_next pop3_body_answered(struct pn_session *session, struct pop3_session *pop3,
-				const struct pn_answer *answer);
+                                const struct pn_answer *answer);
 enum pn_next pop3_retrieve_more(struct pn_session *session, struct pop3_session *pop3);
 
 /* update.c */
 pop3_handler pop3_dele, pop3_rset, pop3_quit, pop3_noop;
 enum pn_next pop3_update_answered(struct pn_session *session, struct pop3_session *pop3,
-				  const struct pn_answer *answer);
+                                  const struct pn_answer *answer);
 
 /* capability.c */
 pop3_handler pop3_capa, pop3_stls;
 enum pn_next pop3_secured(struct pn_session *session, struct pop3_session *pop3,
-			  const struct pn_stage_result *result);
+                          const struct pn_stage_result *result);
 
 #endif

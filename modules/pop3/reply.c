@@ -30,7 +30,7 @@ enum pn_next pop3_refuse(struct pn_session *session, const char *code, const cha
 
 	pn_text_printable(clean, sizeof(clean), pn_slice_of(text));
 	pn_session_print(session, "-ERR %s%s%s%s\r\n", has_code ? "[" : "", code,
-			 has_code ? "] " : "", clean);
+	                 has_code ? "] " : "", clean);
 	return PN_NEXT_LINE;
 }
 

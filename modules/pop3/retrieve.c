@@ -20,12 +20,12 @@ static enum pn_next ask_piece(struct pn_session *session, struct pop3_session *p
 
 	pop3->waiting = POP3_WAIT_BODY;
 	pn_store_body(pn_session_account(session), &request,
-		      pn_session_ticket(session, POP3_STORE_DEADLINE_MS));
+	              pn_session_ticket(session, POP3_STORE_DEADLINE_MS));
 	return PN_NEXT_ANSWER;
 }
 
 static enum pn_next begin(struct pn_session *session, struct pop3_session *pop3,
-			  const struct pop3_message *message, bool is_top, uint64_t lines)
+                          const struct pop3_message *message, bool is_top, uint64_t lines)
 {
 	pop3->retrieval = (struct pop3_retrieval){
 		.index = (size_t)(message - pop3->drop.messages),
@@ -36,7 +36,7 @@ static enum pn_next begin(struct pn_session *session, struct pop3_session *pop3,
 }
 
 enum pn_next pop3_retr(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	const struct pop3_message *message = pop3_maildrop_find(&pop3->drop, argument);
 
@@ -46,7 +46,7 @@ enum pn_next pop3_retr(struct pn_session *session, struct pop3_session *pop3,
 }
 
 enum pn_next pop3_top(struct pn_session *session, struct pop3_session *pop3,
-		      struct pn_slice argument)
+                      struct pn_slice argument)
 {
 	struct pn_slice lines = argument;
 	const struct pop3_message *message =
@@ -62,7 +62,7 @@ enum pn_next pop3_top(struct pn_session *session, struct pop3_session *pop3,
 
 /* Whether the line that ends with the LF at `size` is empty; pieces may cut it anywhere. */
 static bool ends_empty_line(const struct pop3_retrieval *retrieval, struct pn_slice bytes,
-			    size_t size)
+                            size_t size)
 {
 	uint64_t length = retrieval->line_size + size;
 
@@ -98,7 +98,7 @@ static size_t top_of(struct pop3_retrieval *retrieval, struct pn_slice bytes, bo
 }
 
 static enum pn_next not_readable(struct pn_session *session, const struct pop3_session *pop3,
-				 enum pn_status status)
+                                 enum pn_status status)
 {
 	if (pop3->retrieval.offset > 0)
 		return PN_NEXT_CLOSE;
@@ -108,7 +108,7 @@ static enum pn_next not_readable(struct pn_session *session, const struct pop3_s
 }
 
 enum pn_next pop3_body_answered(struct pn_session *session, struct pop3_session *pop3,
-				const struct pn_answer *answer)
+                                const struct pn_answer *answer)
 {
 	struct pop3_retrieval *retrieval = &pop3->retrieval;
 	const struct pn_body_piece *piece = answer->result;

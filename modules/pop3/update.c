@@ -7,7 +7,7 @@
 #include "pop3.h"
 
 enum pn_next pop3_dele(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	struct pop3_message *message = pop3_maildrop_find(&pop3->drop, argument);
 
@@ -19,7 +19,7 @@ enum pn_next pop3_dele(struct pn_session *session, struct pop3_session *pop3,
 }
 
 enum pn_next pop3_rset(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	if (argument.size > 0)
 		return pop3_error(session, pop3, "RSET takes no argument");
@@ -30,7 +30,7 @@ enum pn_next pop3_rset(struct pn_session *session, struct pop3_session *pop3,
 }
 
 enum pn_next pop3_noop(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	if (argument.size > 0)
 		return pop3_error(session, pop3, "NOOP takes no argument");
@@ -68,7 +68,7 @@ static enum pn_next expunge(struct pn_session *session, struct pop3_session *pop
 }
 
 enum pn_next pop3_quit(struct pn_session *session, struct pop3_session *pop3,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	size_t count = deleted_count(&pop3->drop);
 
@@ -81,7 +81,7 @@ enum pn_next pop3_quit(struct pn_session *session, struct pop3_session *pop3,
 }
 
 enum pn_next pop3_update_answered(struct pn_session *session, struct pop3_session *pop3,
-				  const struct pn_answer *answer)
+                                  const struct pn_answer *answer)
 {
 	(void)pop3;
 	if (answer->status != PN_OK)

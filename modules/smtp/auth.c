@@ -22,11 +22,11 @@ bool smtp_login_is_possible(const struct pn_session *session, const struct smtp_
 	return pn_session_is_encrypted(session) ||
 	       config->plaintext_login == SMTP_PLAINTEXT_ALWAYS ||
 	       (config->plaintext_login == SMTP_PLAINTEXT_LOOPBACK &&
-		pn_session_peer_is_loopback(session));
+	        pn_session_peer_is_loopback(session));
 }
 
 enum pn_next smtp_auth(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	struct pn_slice initial = argument;
 	bool has_initial = pn_slice_find(argument, ' ') < argument.size;
@@ -49,7 +49,7 @@ enum pn_next smtp_auth(struct pn_session *session, struct smtp_session *smtp,
 }
 
 enum pn_next smtp_auth_line(struct pn_session *session, struct smtp_session *smtp,
-			    const struct pn_line *line)
+                            const struct pn_line *line)
 {
 	smtp->in_auth = false;
 	smtp->waiting = SMTP_WAIT_AUTH;
@@ -61,7 +61,7 @@ enum pn_next smtp_auth_line(struct pn_session *session, struct smtp_session *smt
 }
 
 static enum pn_next ask_more(struct pn_session *session, struct smtp_session *smtp,
-			     struct pn_slice challenge)
+                             struct pn_slice challenge)
 {
 	pn_session_write(session, PN_SLICE("334 "));
 	pn_session_write(session, challenge);
@@ -71,7 +71,7 @@ static enum pn_next ask_more(struct pn_session *session, struct smtp_session *sm
 }
 
 static enum pn_next wrong(struct pn_session *session, struct smtp_session *smtp,
-			  const struct pn_reply *reply)
+                          const struct pn_reply *reply)
 {
 	if (++smtp->login_failures > smtp->config->max_login_failures)
 		return smtp_farewell(session, 421, "4.7.0", "too many failed logins");
@@ -94,7 +94,7 @@ static enum pn_next temporary(struct pn_session *session, const struct pn_reply 
 }
 
 enum pn_next smtp_auth_answered(struct pn_session *session, struct smtp_session *smtp,
-				const struct pn_sasl_step *step)
+                                const struct pn_sasl_step *step)
 {
 	switch (step->outcome) {
 	case PN_SASL_CHALLENGE:
@@ -114,7 +114,7 @@ enum pn_next smtp_auth_answered(struct pn_session *session, struct smtp_session 
 		return smtp_error(session, smtp, 504, "5.5.4", "this mechanism is not offered");
 	case PN_SASL_MALFORMED:
 		return smtp_error(session, smtp, 501, "5.5.2",
-				  "this is not what the mechanism expects");
+		                  "this is not what the mechanism expects");
 	case PN_SASL_DROP:
 		break;
 	}

@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 enum pn_next smtp_data(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	if (argument.size > 0)
 		return smtp_error(session, smtp, 501, "5.5.4", "DATA takes no argument");
@@ -57,7 +57,8 @@ enum pn_next smtp_data_piece(struct pn_session *session, void *state, const stru
 		smtp_reset(session, smtp);
 		return smtp_farewell(session, 550, "5.6.0", problem_text(data->problem));
 	}
-	/* The deadline of the gateway begins anew with each byte; who dribbles is late all the same. */
+	/* The deadline of the gateway begins anew with each byte; who dribbles is late all the
+	 * same. */
 	if (pn_clock_monotonic_ms() - smtp->data_started_ms > smtp->config->message_timeout) {
 		smtp_reset(session, smtp);
 		return smtp_farewell(session, 421, "4.4.2", "the message takes too long");
@@ -81,7 +82,7 @@ static void write_accepted(struct pn_session *session)
 	char text[64];
 
 	snprintf(text, sizeof(text), "accepted as %s",
-		 pn_transaction_id(pn_session_transaction(session)));
+	         pn_transaction_id(pn_session_transaction(session)));
 	smtp_reply(session, 250, "2.0.0", text);
 }
 
@@ -108,7 +109,7 @@ static enum pn_next answer_each(struct pn_session *session, struct smtp_session 
 }
 
 enum pn_next smtp_message_answered(struct pn_session *session, struct smtp_session *smtp,
-				   const struct pn_stage_result *result)
+                                   const struct pn_stage_result *result)
 {
 	enum pn_next next = PN_NEXT_LINE;
 

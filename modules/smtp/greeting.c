@@ -35,7 +35,8 @@ enum pn_next smtp_open(struct pn_session *session, void *state, const struct pn_
 
 	smtp->config = pn_session_config(session);
 	pn_session_set_deadline(session, smtp->config->command_timeout);
-	/* The lines of AUTH are the longest; those of other verbs are measured when they are there. */
+	/* The lines of AUTH are the longest; those of other verbs are measured when they are there.
+	 */
 	pn_session_set_line_limit(session, SMTP_AUTH_LINE_MAX - 2);
 	switch (result->verdict) {
 	case PN_VERDICT_CONTINUE:
@@ -61,7 +62,7 @@ static bool is_hello_name(struct pn_slice name)
 }
 
 static enum pn_next hello(struct pn_session *session, struct smtp_session *smtp,
-			  struct pn_slice name, bool is_extended)
+                          struct pn_slice name, bool is_extended)
 {
 	if (!is_hello_name(name))
 		return smtp_error(session, smtp, 501, "", "a hello names its client");
@@ -74,13 +75,13 @@ static enum pn_next hello(struct pn_session *session, struct smtp_session *smtp,
 }
 
 enum pn_next smtp_ehlo(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	return hello(session, smtp, argument, true);
 }
 
 enum pn_next smtp_helo(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	return hello(session, smtp, argument, false);
 }
@@ -92,7 +93,7 @@ static void write_capabilities(struct pn_session *session, const struct smtp_ses
 	smtp_reply_more(session, 250, "", pn_session_hostname(session));
 	smtp_reply_more(session, 250, "", "PIPELINING");
 	snprintf(line, sizeof(line), "SIZE %llu",
-		 (unsigned long long)smtp->config->max_message_size);
+	         (unsigned long long)smtp->config->max_message_size);
 	smtp_reply_more(session, 250, "", line);
 	if (pn_session_can_start_tls(session) && !smtp_is_authenticated(session))
 		smtp_reply_more(session, 250, "", "STARTTLS");
@@ -105,7 +106,7 @@ static void write_capabilities(struct pn_session *session, const struct smtp_ses
 }
 
 enum pn_next smtp_hello_judged(struct pn_session *session, struct smtp_session *smtp,
-			       const struct pn_stage_result *result)
+                               const struct pn_stage_result *result)
 {
 	struct pn_stage_result plain = *result;
 

@@ -11,19 +11,19 @@
 static void set_trace_word(struct pn_session *session, const struct smtp_session *smtp)
 {
 	static const char *const words[2][4] = {
-		{ "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" },
-		{ "LMTP", "LMTPS", "LMTPA", "LMTPSA" },
+		{"ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"},
+		{"LMTP", "LMTPS", "LMTPA", "LMTPSA"},
 	};
 	unsigned index = (pn_session_is_encrypted(session) ? 1u : 0u) +
-			 (smtp_is_authenticated(session) ? 2u : 0u);
+	                 (smtp_is_authenticated(session) ? 2u : 0u);
 
 	pn_transaction_set_trace_word(pn_session_transaction(session),
-				      smtp->is_extended ? words[smtp_is_lmtp(smtp) ? 1 : 0][index]
-							: "SMTP");
+	                              smtp->is_extended ? words[smtp_is_lmtp(smtp) ? 1 : 0][index]
+	                                                : "SMTP");
 }
 
 static enum pn_next begin(struct pn_session *session, struct smtp_session *smtp,
-			  const struct pn_envelope_part *sender)
+                          const struct pn_envelope_part *sender)
 {
 	enum pn_next next = pn_transaction_begin(session, sender);
 	struct pn_transaction *transaction = pn_session_transaction(session);
@@ -37,10 +37,10 @@ static enum pn_next begin(struct pn_session *session, struct smtp_session *smtp,
 }
 
 enum pn_next smtp_mail(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	struct smtp_parameters parameters;
-	struct pn_envelope_part sender = { .struct_size = sizeof(sender) };
+	struct pn_envelope_part sender = {.struct_size = sizeof(sender)};
 	struct pn_arena *arena;
 	struct smtp_problem problem;
 	enum pn_next next;
@@ -49,9 +49,9 @@ enum pn_next smtp_mail(struct pn_session *session, struct smtp_session *smtp,
 	if (smtp->config->authentication == SMTP_AUTHENTICATION_REQUIRED &&
 	    !smtp_is_authenticated(session))
 		return smtp_error(session, smtp, 530, "5.7.0",
-				  smtp_login_is_possible(session, smtp)
-					  ? "authentication required"
-					  : "authentication required; STARTTLS comes first");
+		                  smtp_login_is_possible(session, smtp)
+		                          ? "authentication required"
+		                          : "authentication required; STARTTLS comes first");
 	if (smtp->has_sender)
 		return smtp_error(session, smtp, 503, "5.5.1", "a sender was given already");
 	if (smtp->transactions >= smtp->config->max_transactions)
@@ -61,8 +61,8 @@ enum pn_next smtp_mail(struct pn_session *session, struct smtp_session *smtp,
 	if (problem.code == 0)
 		problem = smtp_parse_parameters(argument, SMTP_OF_MAIL, &parameters);
 	if (problem.code == 0 && parameters.size > smtp->config->max_message_size)
-		problem = (struct smtp_problem){ 552, "5.3.4",
-						 "the message is larger than is taken here" };
+		problem = (struct smtp_problem){552, "5.3.4",
+		                                "the message is larger than is taken here"};
 	if (problem.code != 0) {
 		next = smtp_error(session, smtp, problem.code, problem.enhanced, problem.text);
 	} else {
@@ -76,7 +76,7 @@ enum pn_next smtp_mail(struct pn_session *session, struct smtp_session *smtp,
 }
 
 enum pn_next smtp_sender_judged(struct pn_session *session, struct smtp_session *smtp,
-				const struct pn_stage_result *result)
+                                const struct pn_stage_result *result)
 {
 	enum pn_next next = PN_NEXT_LINE;
 

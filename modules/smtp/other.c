@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 enum pn_next smtp_rset(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	if (argument.size > 0)
 		return smtp_error(session, smtp, 501, "5.5.4", "RSET takes no argument");
@@ -16,7 +16,7 @@ enum pn_next smtp_rset(struct pn_session *session, struct smtp_session *smtp,
 
 /* RFC 5321 section 4.1.1.9: an argument is passed over. */
 enum pn_next smtp_noop(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	(void)smtp;
 	(void)argument;
@@ -25,7 +25,7 @@ enum pn_next smtp_noop(struct pn_session *session, struct smtp_session *smtp,
 }
 
 enum pn_next smtp_quit(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	if (argument.size > 0)
 		return smtp_error(session, smtp, 501, "5.5.4", "QUIT takes no argument");
@@ -35,7 +35,7 @@ enum pn_next smtp_quit(struct pn_session *session, struct smtp_session *smtp,
 
 /* RFC 5321 section 7.3: who has an address here is not told. */
 enum pn_next smtp_vrfy(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	if (argument.size == 0)
 		return smtp_error(session, smtp, 501, "5.5.4", "VRFY names an address");
@@ -44,7 +44,7 @@ enum pn_next smtp_vrfy(struct pn_session *session, struct smtp_session *smtp,
 }
 
 enum pn_next smtp_help(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	const char *name;
 
@@ -57,7 +57,7 @@ enum pn_next smtp_help(struct pn_session *session, struct smtp_session *smtp,
 }
 
 enum pn_next smtp_not_implemented(struct pn_session *session, struct smtp_session *smtp,
-				  struct pn_slice argument)
+                                  struct pn_slice argument)
 {
 	(void)argument;
 	return smtp_error(session, smtp, 502, "5.5.1", "this command is not offered here");
@@ -65,7 +65,7 @@ enum pn_next smtp_not_implemented(struct pn_session *session, struct smtp_sessio
 
 /* A browser that was talked into connecting here: its headers must not be read as commands. */
 enum pn_next smtp_wrong_protocol(struct pn_session *session, struct smtp_session *smtp,
-				 struct pn_slice argument)
+                                 struct pn_slice argument)
 {
 	(void)argument;
 	smtp_reset(session, smtp);
@@ -74,7 +74,7 @@ enum pn_next smtp_wrong_protocol(struct pn_session *session, struct smtp_session
 
 /* RFC 3207. Bytes that arrived before the handshake end the session; the gateway sees to it. */
 enum pn_next smtp_starttls(struct pn_session *session, struct smtp_session *smtp,
-			   struct pn_slice argument)
+                           struct pn_slice argument)
 {
 	if (argument.size > 0)
 		return smtp_error(session, smtp, 501, "5.5.4", "STARTTLS takes no argument");
@@ -91,7 +91,7 @@ enum pn_next smtp_starttls(struct pn_session *session, struct smtp_session *smtp
 }
 
 enum pn_next smtp_secured(struct pn_session *session, struct smtp_session *smtp,
-			  const struct pn_stage_result *result)
+                          const struct pn_stage_result *result)
 {
 	/* RFC 3207 section 4.2: all that the client said in the clear is forgotten. */
 	smtp_reset(session, smtp);
@@ -106,7 +106,7 @@ enum pn_next smtp_secured(struct pn_session *session, struct smtp_session *smtp,
 	case PN_VERDICT_DEFER:
 		/* The client reads it as the answer to the hello that it is about to send. */
 		return smtp_farewell(session, result->reply.code, result->reply.enhanced,
-				     result->reply.text);
+		                     result->reply.text);
 	default:
 		return PN_NEXT_CLOSE;
 	}

@@ -8,19 +8,19 @@
 
 #include <postern/text.h>
 
-static const struct smtp_problem no_problem = { 0, NULL, NULL };
+static const struct smtp_problem no_problem = {0, NULL, NULL};
 
 struct smtp_problem smtp_parse_path(struct pn_slice *argument, enum smtp_parameters_of command,
-				    struct pn_arena *arena, struct pn_address *address_out)
+                                    struct pn_arena *arena, struct pn_address *address_out)
 {
 	bool is_mail = command == SMTP_OF_MAIL;
 	struct pn_slice word = is_mail ? PN_SLICE("FROM:") : PN_SLICE("TO:");
 	const char *bad_address = is_mail ? "5.1.7" : "5.1.3";
 
 	if (!pn_slice_starts_with_ignore_case(*argument, word))
-		return (struct smtp_problem){ 501, "5.5.4",
-					      is_mail ? "this is written MAIL FROM:<address>"
-						      : "this is written RCPT TO:<address>" };
+		return (struct smtp_problem){501, "5.5.4",
+		                             is_mail ? "this is written MAIL FROM:<address>"
+		                                     : "this is written RCPT TO:<address>"};
 	/* Space behind the colon is against RFC 5321 section 3.3, common, and harmless. */
 	*argument = pn_slice_trim(
 		pn_slice_make(argument->data + word.size, argument->size - word.size));
@@ -28,15 +28,15 @@ struct smtp_problem smtp_parse_path(struct pn_slice *argument, enum smtp_paramet
 	case PN_OK:
 		break;
 	case PN_LIMIT:
-		return (struct smtp_problem){ 501, bad_address, "the address is too long" };
+		return (struct smtp_problem){501, bad_address, "the address is too long"};
 	default:
-		return (struct smtp_problem){ 501, bad_address,
-					      "this is not an address in angle brackets" };
+		return (struct smtp_problem){501, bad_address,
+		                             "this is not an address in angle brackets"};
 	}
 	if (!is_mail && pn_address_is_null(address_out))
-		return (struct smtp_problem){ 501, bad_address, "a recipient has an address" };
+		return (struct smtp_problem){501, bad_address, "a recipient has an address"};
 	if (argument->size > 0 && argument->data[0] != ' ')
-		return (struct smtp_problem){ 501, "5.5.4", "something sticks to the address" };
+		return (struct smtp_problem){501, "5.5.4", "something sticks to the address"};
 	return no_problem;
 }
 
@@ -46,8 +46,7 @@ static bool is_keyword(struct pn_slice name)
 	for (size_t i = 0; i < name.size; i++) {
 		char byte = name.data[i];
 		bool is_alphanumeric = (byte >= 'a' && byte <= 'z') ||
-				       (byte >= 'A' && byte <= 'Z') ||
-				       (byte >= '0' && byte <= '9');
+		                       (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9');
 
 		if (!is_alphanumeric && (byte != '-' || i == 0))
 			return false;
@@ -65,22 +64,21 @@ static bool is_value(struct pn_slice value)
 }
 
 static struct smtp_problem check_size(const struct pn_parameter *parameter,
-				      struct smtp_parameters *parameters)
+                                      struct smtp_parameters *parameters)
 {
 	/* RFC 1870 section 3: 1 to 20 digits. */
 	if (parameter->value.size > 20)
-		return (struct smtp_problem){ 501, "5.5.4", "SIZE is a number" };
+		return (struct smtp_problem){501, "5.5.4", "SIZE is a number"};
 	if (pn_parse_count(parameter->value, &parameters->size) == PN_OK)
 		return no_problem;
 	for (size_t i = 0; i < parameter->value.size; i++) {
 		if (parameter->value.data[i] < '0' || parameter->value.data[i] > '9')
-			return (struct smtp_problem){ 501, "5.5.4", "SIZE is a number" };
+			return (struct smtp_problem){501, "5.5.4", "SIZE is a number"};
 	}
 	/* 20 digits that no integer holds: larger than anything that is taken. */
 	parameters->size = parameter->value.size > 0 ? UINT64_MAX : 0;
-	return parameter->value.size > 0
-		       ? no_problem
-		       : (struct smtp_problem){ 501, "5.5.4", "SIZE is a number" };
+	return parameter->value.size > 0 ? no_problem
+	                                 : (struct smtp_problem){501, "5.5.4", "SIZE is a number"};
 }
 
 static struct smtp_problem check_body(const struct pn_parameter *parameter)
@@ -88,7 +86,7 @@ static struct smtp_problem check_body(const struct pn_parameter *parameter)
 	if (pn_slice_equal_ignore_case(parameter->value, PN_SLICE("7BIT")) ||
 	    pn_slice_equal_ignore_case(parameter->value, PN_SLICE("8BITMIME")))
 		return no_problem;
-	return (struct smtp_problem){ 501, "5.5.4", "BODY is 7BIT or 8BITMIME" };
+	return (struct smtp_problem){501, "5.5.4", "BODY is 7BIT or 8BITMIME"};
 }
 
 /* RFC 4954 section 5: who AUTH= names is taken note of and vouched for by nobody. */
@@ -101,12 +99,12 @@ static struct smtp_problem check_auth(const struct pn_parameter *parameter)
 	pn_arena_free(&arena);
 	if (status == PN_OK && parameter->value.size > 0)
 		return no_problem;
-	return (struct smtp_problem){ 501, "5.5.4", "AUTH is an address in xtext" };
+	return (struct smtp_problem){501, "5.5.4", "AUTH is an address in xtext"};
 }
 
 static struct smtp_problem check_one(const struct pn_parameter *parameter,
-				     enum smtp_parameters_of command,
-				     struct smtp_parameters *parameters)
+                                     enum smtp_parameters_of command,
+                                     struct smtp_parameters *parameters)
 {
 	if (command == SMTP_OF_MAIL) {
 		if (pn_slice_equal_ignore_case(parameter->name, PN_SLICE("SIZE")))
@@ -116,7 +114,7 @@ static struct smtp_problem check_one(const struct pn_parameter *parameter,
 		if (pn_slice_equal_ignore_case(parameter->name, PN_SLICE("AUTH")))
 			return check_auth(parameter);
 	}
-	return (struct smtp_problem){ 555, "5.5.4", "this parameter was not offered" };
+	return (struct smtp_problem){555, "5.5.4", "this parameter was not offered"};
 }
 
 static bool is_there(const struct smtp_parameters *parameters, struct pn_slice name)
@@ -129,7 +127,7 @@ static bool is_there(const struct smtp_parameters *parameters, struct pn_slice n
 }
 
 static struct smtp_problem take_one(struct pn_slice word, enum smtp_parameters_of command,
-				    struct smtp_parameters *parameters)
+                                    struct smtp_parameters *parameters)
 {
 	struct pn_slice value = word;
 	bool has_value = pn_slice_find(word, '=') < word.size;
@@ -137,11 +135,11 @@ static struct smtp_problem take_one(struct pn_slice word, enum smtp_parameters_o
 	struct pn_parameter *parameter;
 
 	if (!is_keyword(name) || (has_value && !is_value(value)))
-		return (struct smtp_problem){ 501, "5.5.4", "parameters are written NAME=value" };
+		return (struct smtp_problem){501, "5.5.4", "parameters are written NAME=value"};
 	if (is_there(parameters, name))
-		return (struct smtp_problem){ 501, "5.5.4", "a parameter is given twice" };
+		return (struct smtp_problem){501, "5.5.4", "a parameter is given twice"};
 	if (parameters->count == SMTP_PARAMETERS_MAX)
-		return (struct smtp_problem){ 501, "5.5.4", "too many parameters" };
+		return (struct smtp_problem){501, "5.5.4", "too many parameters"};
 	parameter = &parameters->items[parameters->count++];
 	parameter->name = name;
 	parameter->value = has_value ? value : PN_SLICE("");
@@ -149,7 +147,7 @@ static struct smtp_problem take_one(struct pn_slice word, enum smtp_parameters_o
 }
 
 struct smtp_problem smtp_parse_parameters(struct pn_slice text, enum smtp_parameters_of command,
-					  struct smtp_parameters *parameters_out)
+                                          struct smtp_parameters *parameters_out)
 {
 	struct smtp_problem problem = no_problem;
 

@@ -6,10 +6,10 @@
 #include "smtp.h"
 
 enum pn_next smtp_rcpt(struct pn_session *session, struct smtp_session *smtp,
-		       struct pn_slice argument)
+                       struct pn_slice argument)
 {
 	struct smtp_parameters parameters;
-	struct pn_envelope_part recipient = { .struct_size = sizeof(recipient) };
+	struct pn_envelope_part recipient = {.struct_size = sizeof(recipient)};
 	struct pn_arena *arena = pn_arena_new();
 	struct smtp_problem problem =
 		smtp_parse_path(&argument, SMTP_OF_RCPT, arena, &recipient.address);
@@ -20,7 +20,7 @@ enum pn_next smtp_rcpt(struct pn_session *session, struct smtp_session *smtp,
 	if (problem.code != 0) {
 		next = smtp_error(session, smtp, problem.code, problem.enhanced, problem.text);
 	} else if (pn_transaction_recipient_count(pn_session_transaction(session)) >=
-		   smtp->config->max_recipients) {
+	           smtp->config->max_recipients) {
 		/* RFC 5321 section 4.5.3.1.10: the client sends the rest in another transaction. */
 		smtp_reply(session, 452, "4.5.3", "too many recipients");
 	} else {
@@ -34,7 +34,7 @@ enum pn_next smtp_rcpt(struct pn_session *session, struct smtp_session *smtp,
 }
 
 enum pn_next smtp_recipient_judged(struct pn_session *session, struct smtp_session *smtp,
-				   const struct pn_stage_result *result)
+                                   const struct pn_stage_result *result)
 {
 	if (result->verdict != PN_VERDICT_ACCEPT)
 		return smtp_refuse(session, smtp, result);

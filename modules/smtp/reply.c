@@ -14,14 +14,14 @@
 enum { TEXT_MAX = 480 };
 
 static void write_line(struct pn_session *session, unsigned code, char separator,
-		       const char *enhanced, const char *text)
+                       const char *enhanced, const char *text)
 {
 	char clean[TEXT_MAX];
 	bool has_enhanced = enhanced != NULL && enhanced[0] != '\0';
 
 	pn_text_printable(clean, sizeof(clean), pn_slice_of(text));
-	pn_session_print(session, "%03u%c%s%s%s\r\n", code, separator,
-			 has_enhanced ? enhanced : "", has_enhanced ? " " : "", clean);
+	pn_session_print(session, "%03u%c%s%s%s\r\n", code, separator, has_enhanced ? enhanced : "",
+	                 has_enhanced ? " " : "", clean);
 }
 
 void smtp_reply(struct pn_session *session, unsigned code, const char *enhanced, const char *text)
@@ -30,20 +30,20 @@ void smtp_reply(struct pn_session *session, unsigned code, const char *enhanced,
 }
 
 void smtp_reply_more(struct pn_session *session, unsigned code, const char *enhanced,
-		     const char *text)
+                     const char *text)
 {
 	write_line(session, code, '-', enhanced, text);
 }
 
 enum pn_next smtp_farewell(struct pn_session *session, unsigned code, const char *enhanced,
-			   const char *text)
+                           const char *text)
 {
 	smtp_reply(session, code, enhanced, text);
 	return PN_NEXT_CLOSE;
 }
 
 enum pn_next smtp_error(struct pn_session *session, struct smtp_session *smtp, unsigned code,
-			const char *enhanced, const char *text)
+                        const char *enhanced, const char *text)
 {
 	if (++smtp->errors > smtp->config->max_errors)
 		return smtp_farewell(session, 421, "4.7.0", "too many errors");
@@ -52,7 +52,7 @@ enum pn_next smtp_error(struct pn_session *session, struct smtp_session *smtp, u
 }
 
 enum pn_next smtp_refuse(struct pn_session *session, struct smtp_session *smtp,
-			 const struct pn_stage_result *result)
+                         const struct pn_stage_result *result)
 {
 	const struct pn_reply *reply = &result->reply;
 

@@ -81,7 +81,7 @@ static const char *out_of_order(const struct smtp_session *smtp, const struct sm
 }
 
 static enum pn_next take_command(struct pn_session *session, struct smtp_session *smtp,
-				 struct pn_slice text)
+                                 struct pn_slice text)
 {
 	struct pn_slice argument = text;
 	struct pn_slice word = pn_slice_cut(&argument, ' ');
@@ -99,7 +99,7 @@ static enum pn_next take_command(struct pn_session *session, struct smtp_session
 }
 
 static enum pn_next bad_line(struct pn_session *session, struct smtp_session *smtp,
-			     const struct pn_line *line)
+                             const struct pn_line *line)
 {
 	switch (line->problem) {
 	case PN_LINE_TOO_LONG:
@@ -131,7 +131,7 @@ static enum pn_next smtp_line(struct pn_session *session, void *state, const str
 }
 
 static enum pn_next smtp_answered(struct pn_session *session, void *state,
-				  const struct pn_answer *answer)
+                                  const struct pn_answer *answer)
 {
 	struct smtp_session *smtp = state;
 	enum smtp_wait waiting = smtp->waiting;
@@ -159,7 +159,7 @@ static enum pn_next smtp_answered(struct pn_session *session, void *state,
 }
 
 static enum pn_next smtp_event(struct pn_session *session, void *state,
-			       const struct pn_session_event_info *event)
+                               const struct pn_session_event_info *event)
 {
 	(void)state;
 	switch (event->kind) {
@@ -196,13 +196,13 @@ static enum pn_status check_config(const void *pointer, struct pn_error *error)
 	if (config->profile == SMTP_PROFILE_SUBMISSION &&
 	    config->authentication != SMTP_AUTHENTICATION_REQUIRED)
 		return pn_fail(error, "profile = \"submission\" takes mail from everybody unless "
-				      "authentication = \"required\" stands beside it");
+		                      "authentication = \"required\" stands beside it");
 	return PN_OK;
 }
 
 /* Only a name that the hook can compare: an instance has no other state. */
 static enum pn_status start(const struct pn_start *begin, void **instance_out,
-			    struct pn_error *error)
+                            struct pn_error *error)
 {
 	(void)begin;
 	*instance_out = malloc(1);
@@ -214,97 +214,100 @@ static void stop(void *instance)
 	free(instance);
 }
 
-static const char *const profiles[] = { "mx", "submission", "lmtp", NULL };
-static const char *const authentications[] = { "none", "offered", "required", NULL };
-static const char *const plaintexts[] = { "never", "loopback", "always", NULL };
+static const char *const profiles[] = {"mx", "submission", "lmtp", NULL};
+static const char *const authentications[] = {"none", "offered", "required", NULL};
+static const char *const plaintexts[] = {"never", "loopback", "always", NULL};
 
 static const struct pn_option smtp_options[] = {
 	PN_OPTION_CHOICE(struct smtp_config, profile, "mx", .choices = profiles,
-			 .summary = "What the instance is: mx takes mail for the domains of this "
-				    "gateway, submission takes mail from its users, lmtp answers "
-				    "for each recipient."),
+                         .summary = "What the instance is: mx takes mail for the domains of this "
+                                    "gateway, submission takes mail from its users, lmtp answers "
+                                    "for each recipient."),
 	PN_OPTION_CHOICE(struct smtp_config, authentication, "none", .choices = authentications,
-			 .flags = PN_OPTION_RELOADABLE,
-			 .summary = "Whether clients may or must log in before MAIL."),
+                         .flags = PN_OPTION_RELOADABLE,
+                         .summary = "Whether clients may or must log in before MAIL."),
 	PN_OPTION_CHOICE(struct smtp_config, plaintext_login, "never", .choices = plaintexts,
-			 .flags = PN_OPTION_RELOADABLE,
-			 .summary = "Where passwords are taken without TLS."),
+                         .flags = PN_OPTION_RELOADABLE,
+                         .summary = "Where passwords are taken without TLS."),
 	PN_OPTION_STRING(struct smtp_config, greeting, "", .flags = PN_OPTION_RELOADABLE,
-			 .summary = "Text behind the name of the gateway in the banner; empty for "
-				    "\"ESMTP Postern\" or \"LMTP Postern\"."),
+                         .summary = "Text behind the name of the gateway in the banner; empty for "
+                                    "\"ESMTP Postern\" or \"LMTP Postern\"."),
 	PN_OPTION_BOOL(struct smtp_config, banner_worker, "no", .flags = PN_OPTION_RELOADABLE,
-		       .summary = "Put the number of the worker into the banner, for tests."),
+                       .summary = "Put the number of the worker into the banner, for tests."),
 	PN_OPTION_SIZE(struct smtp_config, max_message_size, "50M", .minimum_text = "1k",
-		       .maximum_text = "2G", .flags = PN_OPTION_RELOADABLE,
-		       .summary = "Largest message that is taken; said in EHLO."),
+                       .maximum_text = "2G", .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Largest message that is taken; said in EHLO."),
 	PN_OPTION_COUNT(struct smtp_config, max_recipients, "1000", .minimum_text = "1",
-			.maximum_text = "50000", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Most recipients of one message; one more is answered 452. "
-				   "RFC 5321 asks for at least 100."),
+                        .maximum_text = "50000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most recipients of one message; one more is answered 452. "
+                                   "RFC 5321 asks for at least 100."),
 	PN_OPTION_COUNT(struct smtp_config, max_errors, "20", .minimum_text = "0",
-			.maximum_text = "100000", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Replies of class 5 that a session is given; one more is a 421 "
-				   "and the end. A message that is accepted clears the count."),
+                        .maximum_text = "100000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Replies of class 5 that a session is given; one more is a 421 "
+                                   "and the end. A message that is accepted clears the count."),
 	PN_OPTION_COUNT(struct smtp_config, max_login_failures, "3", .minimum_text = "0",
-			.maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Failed logins that a session is given; one more is a 421 and "
-				   "the end."),
+                        .maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Failed logins that a session is given; one more is a 421 and "
+                                   "the end."),
 	PN_OPTION_COUNT(struct smtp_config, max_commands, "100000", .minimum_text = "1",
-			.maximum_text = "100000000", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Most commands in one session; one more is a 421 and the end."),
+                        .maximum_text = "100000000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most commands in one session; one more is a 421 and the end."),
 	PN_OPTION_COUNT(struct smtp_config, max_transactions, "10000", .minimum_text = "1",
-			.maximum_text = "100000000", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Most messages in one session; one more is a 421 and the end."),
+                        .maximum_text = "100000000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most messages in one session; one more is a 421 and the end."),
 	PN_OPTION_COUNT(struct smtp_config, max_command_length, "1055", .minimum_text = "512",
-			.maximum_text = "12288", .flags = PN_OPTION_RELOADABLE,
-			.summary = "Longest command line in bytes with its CRLF: 512 by RFC 5321, "
-				   "and room for the parameters that are offered; AUTH may have "
-				   "12,288. Space behind the colon of MAIL FROM: and RCPT TO: is "
-				   "passed over."),
+                        .maximum_text = "12288", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Longest command line in bytes with its CRLF: 512 by RFC 5321, "
+                                   "and room for the parameters that are offered; AUTH may have "
+                                   "12,288. Space behind the colon of MAIL FROM: and RCPT TO: is "
+                                   "passed over."),
 	PN_OPTION_DURATION(struct smtp_config, command_timeout, "5m", .minimum_text = "100ms",
-			   .maximum_text = "1h", .flags = PN_OPTION_RELOADABLE,
-			   .summary = "Longest wait for a whole command."),
+                           .maximum_text = "1h", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Longest wait for a whole command."),
 	PN_OPTION_DURATION(struct smtp_config, data_timeout, "5m", .minimum_text = "100ms",
-			   .maximum_text = "1h", .flags = PN_OPTION_RELOADABLE,
-			   .summary = "Longest wait for the next bytes of a message."),
+                           .maximum_text = "1h", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Longest wait for the next bytes of a message."),
 	PN_OPTION_DURATION(struct smtp_config, message_timeout, "1h", .minimum_text = "100ms",
-			   .maximum_text = "24h", .flags = PN_OPTION_RELOADABLE,
-			   .summary = "Longest time from DATA to the end of the message."),
+                           .maximum_text = "24h", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Longest time from DATA to the end of the message."),
 	PN_OPTION_TABLE_END,
 };
 
 static const struct pn_hook smtp_hooks[] = {
-	{ .stage = PN_STAGE_MESSAGE_CHANGE, .order = PN_ORDER_EARLY,
-	  .on_error = PN_ON_ERROR_CONTINUE, .name = "complete", .run = smtp_complete_message,
-	  .summary = "With profile submission: add Date and Message-ID where they are missing." },
-	{ .stage = PN_STAGE_NONE },
+	{.stage = PN_STAGE_MESSAGE_CHANGE,
+         .order = PN_ORDER_EARLY,
+         .on_error = PN_ON_ERROR_CONTINUE,
+         .name = "complete",
+         .run = smtp_complete_message,
+         .summary = "With profile submission: add Date and Message-ID where they are missing."},
+	{.stage = PN_STAGE_NONE},
 };
 
 static const struct smtp_verb smtp_verbs[] = {
-	{ "EHLO", SMTP_ALWAYS, SMTP_IN_SMTP, smtp_ehlo },
-	{ "HELO", SMTP_ALWAYS, SMTP_IN_SMTP, smtp_helo },
-	{ "LHLO", SMTP_ALWAYS, SMTP_IN_LMTP, smtp_ehlo },
-	{ "MAIL", SMTP_GREETED, SMTP_IN_BOTH, smtp_mail },
-	{ "RCPT", SMTP_HAS_SENDER, SMTP_IN_BOTH, smtp_rcpt },
-	{ "DATA", SMTP_HAS_SENDER, SMTP_IN_BOTH, smtp_data },
-	{ "RSET", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_rset },
-	{ "NOOP", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_noop },
-	{ "QUIT", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_quit },
-	{ "VRFY", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_vrfy },
-	{ "HELP", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_help },
-	{ "STARTTLS", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_starttls },
-	{ "AUTH", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_auth },
-	{ "EXPN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented },
-	{ "BDAT", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented },
-	{ "ETRN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented },
-	{ "TURN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented },
-	{ "SEND", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented },
-	{ "SOML", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented },
-	{ "SAML", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented },
-	{ "GET", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_wrong_protocol },
-	{ "POST", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_wrong_protocol },
-	{ "CONNECT", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_wrong_protocol },
-	{ NULL, SMTP_ALWAYS, 0, NULL },
+	{"EHLO", SMTP_ALWAYS, SMTP_IN_SMTP, smtp_ehlo},
+	{"HELO", SMTP_ALWAYS, SMTP_IN_SMTP, smtp_helo},
+	{"LHLO", SMTP_ALWAYS, SMTP_IN_LMTP, smtp_ehlo},
+	{"MAIL", SMTP_GREETED, SMTP_IN_BOTH, smtp_mail},
+	{"RCPT", SMTP_HAS_SENDER, SMTP_IN_BOTH, smtp_rcpt},
+	{"DATA", SMTP_HAS_SENDER, SMTP_IN_BOTH, smtp_data},
+	{"RSET", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_rset},
+	{"NOOP", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_noop},
+	{"QUIT", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_quit},
+	{"VRFY", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_vrfy},
+	{"HELP", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_help},
+	{"STARTTLS", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_starttls},
+	{"AUTH", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_auth},
+	{"EXPN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
+	{"BDAT", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
+	{"ETRN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
+	{"TURN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
+	{"SEND", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
+	{"SOML", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
+	{"SAML", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
+	{"GET", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_wrong_protocol},
+	{"POST", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_wrong_protocol},
+	{"CONNECT", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_wrong_protocol},
+	{NULL, SMTP_ALWAYS, 0, NULL},
 };
 
 static const struct smtp_verb *first_verb(void)

@@ -73,11 +73,11 @@ struct smtp_session {
 	bool is_extended;      /* it was EHLO or LHLO */
 	bool pending_extended; /* the one that is being judged */
 	bool has_sender;
-	bool in_auth;          /* the next line belongs to the exchange */
+	bool in_auth; /* the next line belongs to the exchange */
 	bool auth_line_too_long;
 	bool data_is_complete;
 	uint64_t data_started_ms;
-	uint32_t errors;       /* since the last message that was accepted */
+	uint32_t errors; /* since the last message that was accepted */
 	uint32_t login_failures;
 	uint32_t commands;
 	uint32_t transactions;
@@ -90,7 +90,7 @@ static inline bool smtp_is_lmtp(const struct smtp_session *smtp)
 
 /* A verb. `argument` is what stands behind it, trimmed; valid until the handler returns. */
 typedef enum pn_next smtp_handler(struct pn_session *session, struct smtp_session *smtp,
-				  struct pn_slice argument);
+                                  struct pn_slice argument);
 
 /* smtp.c */
 /* The verbs that this profile knows, for HELP; NULL past the end. */
@@ -102,36 +102,36 @@ void smtp_reset(struct pn_session *session, struct smtp_session *smtp);
 void smtp_reply(struct pn_session *session, unsigned code, const char *enhanced, const char *text);
 /* A line that others follow. */
 void smtp_reply_more(struct pn_session *session, unsigned code, const char *enhanced,
-		     const char *text);
+                     const char *text);
 /* A mistake of the client: replies and counts; closes where there were too many. */
 enum pn_next smtp_error(struct pn_session *session, struct smtp_session *smtp, unsigned code,
-			const char *enhanced, const char *text);
+                        const char *enhanced, const char *text);
 /* What a stage said no with. Closes, silently, where it said drop. */
 enum pn_next smtp_refuse(struct pn_session *session, struct smtp_session *smtp,
-			 const struct pn_stage_result *result);
+                         const struct pn_stage_result *result);
 /* The last reply. */
 enum pn_next smtp_farewell(struct pn_session *session, unsigned code, const char *enhanced,
-			   const char *text);
+                           const char *text);
 
 /* greeting.c */
 enum pn_next smtp_open(struct pn_session *session, void *state, const struct pn_answer *answer);
 smtp_handler smtp_ehlo, smtp_helo;
 enum pn_next smtp_hello_judged(struct pn_session *session, struct smtp_session *smtp,
-			       const struct pn_stage_result *result);
+                               const struct pn_stage_result *result);
 
 /* mail.c and rcpt.c */
 smtp_handler smtp_mail, smtp_rcpt;
 enum pn_next smtp_sender_judged(struct pn_session *session, struct smtp_session *smtp,
-				const struct pn_stage_result *result);
+                                const struct pn_stage_result *result);
 enum pn_next smtp_recipient_judged(struct pn_session *session, struct smtp_session *smtp,
-				   const struct pn_stage_result *result);
+                                   const struct pn_stage_result *result);
 
 /* data.c */
 smtp_handler smtp_data;
 enum pn_next smtp_data_piece(struct pn_session *session, void *state, const struct pn_data *data);
 enum pn_next smtp_body_answered(struct pn_session *session, struct smtp_session *smtp);
 enum pn_next smtp_message_answered(struct pn_session *session, struct smtp_session *smtp,
-				   const struct pn_stage_result *result);
+                                   const struct pn_stage_result *result);
 
 /* auth.c */
 smtp_handler smtp_auth;
@@ -139,16 +139,16 @@ smtp_handler smtp_auth;
 bool smtp_login_is_possible(const struct pn_session *session, const struct smtp_session *smtp);
 bool smtp_is_authenticated(const struct pn_session *session);
 enum pn_next smtp_auth_line(struct pn_session *session, struct smtp_session *smtp,
-			    const struct pn_line *line);
+                            const struct pn_line *line);
 struct pn_sasl_step;
 enum pn_next smtp_auth_answered(struct pn_session *session, struct smtp_session *smtp,
-				const struct pn_sasl_step *step);
+                                const struct pn_sasl_step *step);
 
 /* other.c */
 smtp_handler smtp_rset, smtp_noop, smtp_quit, smtp_vrfy, smtp_help, smtp_starttls,
 	smtp_not_implemented, smtp_wrong_protocol;
 enum pn_next smtp_secured(struct pn_session *session, struct smtp_session *smtp,
-			  const struct pn_stage_result *result);
+                          const struct pn_stage_result *result);
 
 /* parameters.c */
 enum smtp_parameters_of { SMTP_OF_MAIL = 0, SMTP_OF_RCPT };
@@ -168,10 +168,10 @@ struct smtp_problem {
 
 /* The path behind "FROM:" or "TO:", moved past; the address lives in the arena. */
 struct smtp_problem smtp_parse_path(struct pn_slice *argument, enum smtp_parameters_of command,
-				    struct pn_arena *arena, struct pn_address *address_out);
+                                    struct pn_arena *arena, struct pn_address *address_out);
 /* What follows the path. The items point into `text`. */
 struct smtp_problem smtp_parse_parameters(struct pn_slice text, enum smtp_parameters_of command,
-					  struct smtp_parameters *parameters_out);
+                                          struct smtp_parameters *parameters_out);
 
 /* submission.c: adds what a message that begins its way here must have */
 struct pn_stage_call;

@@ -11,7 +11,7 @@
 
 /* True where the field is there now, or cannot be missing. */
 static bool complete(const struct pn_stage_call *call, const struct pn_header *header,
-		     struct pn_slice name, const char *value)
+                     struct pn_slice name, const char *value)
 {
 	if (pn_header_find(header, name, 0) != NULL)
 		return true;
@@ -34,10 +34,9 @@ enum pn_verdict smtp_complete_message(const struct pn_stage_call *call)
 	if (header == NULL || header->is_malformed)
 		return PN_VERDICT_CONTINUE;
 	message_id = pn_arena_print(call->arena, "<%s@%s>", pn_transaction_id(call->transaction),
-				    pn_session_hostname(call->session));
+	                            pn_session_hostname(call->session));
 	if (!complete(call, header, PN_SLICE("Message-ID"), message_id) ||
-	    !complete(call, header, PN_SLICE("Date"),
-		      pn_date_rfc5322(pn_clock_wall_ms(), date)))
+	    !complete(call, header, PN_SLICE("Date"), pn_date_rfc5322(pn_clock_wall_ms(), date)))
 		return pn_hook_failed(call, "Date or Message-ID could not be added");
 	return PN_VERDICT_CONTINUE;
 }

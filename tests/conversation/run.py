@@ -11,6 +11,7 @@ import argparse
 import base64
 import os
 import re
+import signal
 import socket
 import ssl
 import sys
@@ -45,8 +46,9 @@ class Line:
 
 
 class Test:
-    def __init__(self, name, options, lines, fresh):
+    def __init__(self, name, options, lines, fresh, store):
         self.name = name
+        self.store = store  # the only one it is for, or ""
         self.options = options
         self.lines = lines
         self.fresh = fresh
@@ -84,7 +86,7 @@ def parse_block(lines, place, closes):
 
 def parse_file(path):
     """The tests of a file: options, a preamble, and a section for each."""
-    options, preamble, sections, fresh = {}, [], [], False
+    options, preamble, sections, fresh, store = {}, [], [], False, ""
     for place, text in raw_lines(path):
         word, _, rest = text.partition(" ")
         if word == "with":
@@ -92,6 +94,8 @@ def parse_file(path):
             options.setdefault(key.strip(), []).append(value.strip())
         elif word == "fresh":
             fresh = True
+        elif word == "only":
+            store = rest.strip()
         elif word == "test":
             sections.append((rest.strip(), []))
         elif sections:
@@ -101,7 +105,8 @@ def parse_file(path):
     options = {key: "\n".join(value) if key == "policy" else " ".join(value)
                for key, value in options.items()}
     stem = os.path.relpath(path, HERE)[:-len(".chat")]
-    return [Test(f"{stem}: {name}", options, parse_block(preamble + lines, path, False), fresh)
+    return [Test(f"{stem}: {name}", options, parse_block(preamble + lines, path, False), fresh,
+                 store)
             for name, lines in sections]
 
 
@@ -319,12 +324,35 @@ class Player:
                 raise Failure(f"never in the log: {pattern!r}")
             time.sleep(0.05)
 
+    def do_terminate(self, _argument, _index):
+        """The gateway is told to stop, and nobody waits for it here."""
+        self.gateway.process.send_signal(signal.SIGTERM)
+
+    def do_damage(self, argument, index):
+        """damage TEXT: turns one bit in what the gateway keeps, where it has these bytes."""
+        text = to_bytes(argument, index)
+        found = 0
+        for folder, _, names in os.walk(os.path.join(self.gateway.directory, "data")):
+            for name in names:
+                path = os.path.join(folder, name)
+                if not os.path.isfile(path):
+                    continue
+                with open(path, "r+b") as file:
+                    data = file.read()
+                    at = data.find(text)
+                    if at >= 0:
+                        found += 1
+                        file.seek(at)
+                        file.write(bytes([data[at] ^ 1]))
+        if not found:
+            raise Failure("nothing to damage was found")
+
     COMMANDS = {
         "connect": do_connect, "use": do_use, "S:": do_server, "lines": do_lines, "has": do_has,
         "lacks": do_lacks, "count": do_count, "C:": do_client, "C!": do_raw, "tls": do_tls,
         "starttls": do_tls, "close": do_close, "half-close": do_half_close,
         "expect-close": do_expect_close, "write": do_write, "eventually": do_eventually,
-        "until-log": do_until_log,
+        "until-log": do_until_log, "terminate": do_terminate, "damage": do_damage,
     }
 
     def play(self, lines, index=0):
@@ -403,7 +431,8 @@ def main():
     paths = sorted(os.path.join(folder, name) for folder, _, names in os.walk(HERE)
                    for name in names if name.endswith(".chat"))
     tests = [test for path in paths for test in parse_file(path)
-             if not arguments.only or any(part in test.name for part in arguments.only)]
+             if test.store in ("", arguments.store) and
+             (not arguments.only or any(part in test.name for part in arguments.only))]
     failed = sum(run_group(arguments.build, group, arguments.store) for group in groups_of(tests))
     print(f"# conversation: {len(tests) - failed} passed, {failed} failed")
     return 1 if failed or not tests else 0
