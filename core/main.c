@@ -61,7 +61,7 @@ static const struct {
 	{ "stop", pn_command_control, "stop the running gateway, and wait for it", true },
 	{ "config", pn_command_config, "check: is the configuration right? reference: all options",
 	  false },
-	{ "stages", pn_command_stages, "the hooks that will run, in their order", false },
+	{ "stages", pn_command_stages, "the hooks that will run, in their order; --all: every stage and its verdicts", false },
 	{ "module", pn_command_module, "list, describe NAME|FILE, new NAME", false },
 	{ "explain", pn_command_explain, "the story of a message or a session, by its id", false },
 	{ "store", pn_command_store, "verify, rebuild, checkpoint, compact, export", false },
@@ -88,6 +88,10 @@ static bool parse(int count, char **texts, struct pn_arguments *arguments)
 
 		if (strcmp(texts[i], "--json") == 0) {
 			arguments->json = true;
+			continue;
+		}
+		if (strcmp(texts[i], "--all") == 0) {
+			arguments->all = true;
 			continue;
 		}
 		if (strcmp(texts[i], "--flat") == 0) {

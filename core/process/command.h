@@ -14,6 +14,7 @@ struct pn_arguments {
 	const char *store;    /* --store NAME; or NULL */
 	const char *output;   /* --output DIRECTORY; or NULL */
 	bool json;            /* --json */
+	bool all;             /* --all: stages without hooks, and verdicts */
 	bool flat;            /* --flat; between our own processes */
 	const char *words[8]; /* what is left */
 	int word_count;

@@ -137,12 +137,25 @@ static const char *on_error_name(const struct pn_chain_hook *hook, enum pn_stage
 	return pn_stage_allows(stage, PN_VERDICT_DEFER) ? "defer" : "continue";
 }
 
-static void print_stage(const struct pn_generation *generation, enum pn_stage stage)
+static void print_verdicts(enum pn_stage stage)
+{
+	printf("    verdicts:");
+	for (int verdict = 0; verdict < PN_VERDICT_PENDING; verdict++) {
+		if (pn_stage_allows(stage, (enum pn_verdict)verdict))
+			printf(" %s", pn_verdict_name((enum pn_verdict)verdict));
+	}
+	putchar('\n');
+}
+
+static void print_stage(const struct pn_generation *generation, enum pn_stage stage,
+			bool with_verdicts)
 {
 	static const char *const modes[] = { "decide", "observe", "shadow" };
 	const struct pn_chain *chain = &generation->chains[stage];
 
 	printf("%-20s %s\n", pn_stage_name(stage), pn_stage_summary(stage));
+	if (with_verdicts)
+		print_verdicts(stage);
 	for (size_t i = 0; i < chain->count; i++) {
 		const struct pn_chain_hook *hook = &chain->hooks[i];
 
@@ -160,8 +173,10 @@ int pn_command_stages(const struct pn_arguments *arguments)
 
 	if (pn_assemble(arguments->config, &settings, &assembly, &error) != PN_OK)
 		return fail(&error);
-	for (int stage = 1; stage < PN_STAGE_COUNT; stage++)
-		print_stage(assembly->generation, (enum pn_stage)stage);
+	for (int stage = 1; stage < PN_STAGE_COUNT; stage++) {
+		if (arguments->all || assembly->generation->chains[stage].count > 0)
+			print_stage(assembly->generation, (enum pn_stage)stage, arguments->all);
+	}
 	pn_generation_drop(&assembly->generation);
 	return 0;
 }
