@@ -35,11 +35,12 @@ static enum pn_status check_modules(struct pn_config_reading *reading)
 
 		for (size_t other = 0; other < index; other++) {
 			if (strcmp(reading->modules[other].as, module->as) == 0)
-				return pn_config_fail(
-					reading, module->settings.line,
-					"the instance \"%s\" is there already, at line %d: give one of "
-					"them another name with as = \"…\"",
-					module->as, reading->modules[other].settings.line);
+				return pn_config_fail(reading, module->settings.line,
+				                      "the instance \"%s\" is there already, at "
+				                      "line %d: give one of "
+				                      "them another name with as = \"…\"",
+				                      module->as,
+				                      reading->modules[other].settings.line);
 		}
 	}
 	return PN_OK;
@@ -53,14 +54,14 @@ static enum pn_status check_uses(struct pn_config_reading *reading)
 		const struct pn_config_listener *listener = &reading->listeners[index];
 
 		if (!is_among(listener->to, names))
-			return pn_config_fail(reading, listener->line,
-					      "listen … to = \"%s\": no module is mentioned as that%s",
-					      listener->to,
-					      pn_config_hint(reading, listener->to, names));
+			return pn_config_fail(
+				reading, listener->line,
+				"listen … to = \"%s\": no module is mentioned as that%s",
+				listener->to, pn_config_hint(reading, listener->to, names));
 	}
 	for (size_t index = 0; index < reading->config->domain_count; index++) {
 		const struct pn_config_domain *domain = &reading->domains[index];
-		const char *uses[] = { domain->store, domain->directory };
+		const char *uses[] = {domain->store, domain->directory};
 
 		for (size_t use = 0; use < 2; use++) {
 			if (uses[use] != NULL && !is_among(uses[use], names))
@@ -86,7 +87,7 @@ static enum pn_status check_certificates(struct pn_config_reading *reading)
 			return PN_OK;
 	}
 	return pn_config_fail(reading, reading->certificates[0].line,
-			      "a certificate is named, and no listener uses TLS");
+	                      "a certificate is named, and no listener uses TLS");
 }
 
 static enum pn_status check_implicit_tls(struct pn_config_reading *reading)
@@ -96,17 +97,17 @@ static enum pn_status check_implicit_tls(struct pn_config_reading *reading)
 
 		if (listener->tls == PN_LISTEN_IMPLICIT && reading->config->certificate_count == 0)
 			return pn_config_fail(reading, listener->line,
-					      "\"%s\" has tls = \"implicit\", and there is no "
-					      "certificate { … }",
-					      listener->address);
+			                      "\"%s\" has tls = \"implicit\", and there is no "
+			                      "certificate { … }",
+			                      listener->address);
 	}
 	return PN_OK;
 }
 
 /* One limit of a policy: the row's value, or the gateway's default. */
 static enum pn_status policy_limit(struct pn_config_reading *reading, const struct pn_setting *row,
-				   uint64_t otherwise, uint64_t minimum, uint64_t maximum,
-				   const char *range, uint64_t *value_out)
+                                   uint64_t otherwise, uint64_t minimum, uint64_t maximum,
+                                   const char *range, uint64_t *value_out)
 {
 	enum pn_status status = PN_FAILED;
 	bool is_duration = row != NULL && strcmp(row->name, "cpu") == 0;
@@ -120,7 +121,7 @@ static enum pn_status policy_limit(struct pn_config_reading *reading, const stru
 		status = pn_parse_size(pn_slice_of(row->text), value_out);
 	if (status != PN_OK || *value_out < minimum || *value_out > maximum)
 		return pn_config_fail(reading, row->line, "%s of a policy must be %s", row->name,
-				      range);
+		                      range);
 	return PN_OK;
 }
 
@@ -135,10 +136,10 @@ static enum pn_status fill_policies(struct pn_config_reading *reading)
 
 		policy->wall_ms = settings->hook_wall_budget;
 		if (policy_limit(reading, texts->cpu, settings->policy_cpu, 1, 10000,
-				 "a duration from \"1ms\" to \"10s\"", &policy->cpu_ms) != PN_OK ||
+		                 "a duration from \"1ms\" to \"10s\"", &policy->cpu_ms) != PN_OK ||
 		    policy_limit(reading, texts->memory, settings->policy_memory, mebibyte,
-				 1024 * mebibyte, "a size from \"1M\" to \"1G\"",
-				 &policy->memory_bytes) != PN_OK)
+		                 1024 * mebibyte, "a size from \"1M\" to \"1G\"",
+		                 &policy->memory_bytes) != PN_OK)
 			return PN_FAILED;
 	}
 	return PN_OK;
@@ -166,7 +167,7 @@ static enum pn_status check_hostname(struct pn_config_reading *reading)
 	}
 	if (!pn_domain_is_valid(pn_slice_of(settings->hostname), false))
 		return pn_config_fail(reading, setting_line(reading, "hostname"),
-				      "hostname \"%s\" is no domain name", settings->hostname);
+		                      "hostname \"%s\" is no domain name", settings->hostname);
 	return PN_OK;
 }
 
@@ -180,15 +181,15 @@ static enum pn_status check_addresses(struct pn_config_reading *reading)
 		problem = pn_config_address_problem(settings->control);
 	if (problem != NULL)
 		return pn_config_fail(reading, setting_line(reading, "control"),
-				      "control \"%s\" is no address to listen on: %s",
-				      settings->control, problem);
+		                      "control \"%s\" is no address to listen on: %s",
+		                      settings->control, problem);
 	for (size_t index = 0; index < settings->resolvers.count; index++) {
 		const char *text = settings->resolvers.items[index];
 
 		if (inet_pton(AF_INET, text, address) != 1 &&
 		    inet_pton(AF_INET6, text, address) != 1)
 			return pn_config_fail(reading, setting_line(reading, "resolvers"),
-					      "resolver \"%s\" is no IP address", text);
+			                      "resolver \"%s\" is no IP address", text);
 	}
 	return PN_OK;
 }
@@ -202,8 +203,8 @@ enum pn_status pn_config_check(struct pn_config_reading *reading)
 	if (settings->log_file == NULL)
 		settings->log_file = "";
 	if (settings->control_socket == NULL)
-		settings->control_socket = pn_arena_print(reading->arena, "%s/control.sock",
-							  settings->data_directory);
+		settings->control_socket =
+			pn_arena_print(reading->arena, "%s/control.sock", settings->data_directory);
 	if (check_hostname(reading) != PN_OK || check_addresses(reading) != PN_OK ||
 	    check_modules(reading) != PN_OK || check_uses(reading) != PN_OK ||
 	    check_certificates(reading) != PN_OK || check_implicit_tls(reading) != PN_OK)

@@ -27,7 +27,7 @@ static void count_instructions(lua_State *lua, lua_Debug *place)
 	reading->instructions += INSTRUCTION_STEP;
 	if (reading->instructions > PN_CONFIG_INSTRUCTIONS_MAX)
 		pn_config_raise(reading, pn_config_line(lua),
-				"the file runs for too long: is there a loop without end?");
+		                "the file runs for too long: is there a loop without end?");
 }
 
 /* In protected mode: everything that may raise. */
@@ -37,8 +37,8 @@ static int run_file(lua_State *lua)
 
 	lua_settop(lua, 0);
 	/* "?" is short enough never to be cut; translate_error puts the path there. */
-	if (luaL_loadbufferx(lua, reading->text.size ? reading->text.data : "",
-			     reading->text.size, "=?", "t") != LUA_OK)
+	if (luaL_loadbufferx(lua, reading->text.size ? reading->text.data : "", reading->text.size,
+	                     "=?", "t") != LUA_OK)
 		return lua_error(lua);
 	pn_config_push_environment(reading);
 	if (lua_setupvalue(lua, 1, 1) == NULL)
@@ -109,7 +109,7 @@ static enum pn_status apply_settings(struct pn_config_reading *reading)
 	};
 
 	return pn_options_apply(pn_gateway_options, sizeof(struct pn_option), &settings,
-				reading->arena, &reading->config->settings, reading->error);
+	                        reading->arena, &reading->config->settings, reading->error);
 }
 
 /* ---- public ---- */
@@ -124,15 +124,15 @@ static const char *directory_of(struct pn_arena *arena, const char *path)
 }
 
 enum pn_status pn_config_parse(const char *path, struct pn_slice text,
-			       struct pn_config **config_out, struct pn_error *error)
+                               struct pn_config **config_out, struct pn_error *error)
 {
 	struct pn_error ignored;
 	struct pn_arena *arena = pn_arena_new();
 	struct pn_config *config = PN_ARENA_NEW(arena, struct pn_config);
-	struct pn_config_reading reading = { .config = config,
-					     .arena = arena,
-					     .text = text,
-					     .error = error == NULL ? &ignored : error };
+	struct pn_config_reading reading = {.config = config,
+	                                    .arena = arena,
+	                                    .text = text,
+	                                    .error = error == NULL ? &ignored : error};
 	char digest[PN_SHA256_HEX_SIZE];
 	enum pn_status status;
 
@@ -161,7 +161,7 @@ enum pn_status pn_config_parse(const char *path, struct pn_slice text,
 }
 
 enum pn_status pn_config_read(const char *path, struct pn_config **config_out,
-			      struct pn_error *error)
+                              struct pn_error *error)
 {
 	struct pn_arena *arena = pn_arena_new();
 	/* A worker may not see the directory; it is given an absolute path, and the bytes. */

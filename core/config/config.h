@@ -49,8 +49,8 @@ struct pn_config_domain {
 };
 
 struct pn_config_module {
-	const char *name;      /* "smtp" */
-	const char *as;        /* "mx"; the module's name where it was not given */
+	const char *name; /* "smtp" */
+	const char *as;   /* "mx"; the module's name where it was not given */
 	struct pn_settings settings;
 };
 
@@ -75,12 +75,11 @@ struct pn_config {
 
 /* Reads and runs the file. PN_OK, or PN_FAILED with "FILE:LINE: …". Free with pn_config_free. */
 PN_MUST_CHECK enum pn_status pn_config_read(const char *path, struct pn_config **config_out,
-					    struct pn_error *error);
+                                            struct pn_error *error);
 
 /* The same for the text of a file that is in memory. `path` is absolute. */
 PN_MUST_CHECK enum pn_status pn_config_parse(const char *path, struct pn_slice text,
-					     struct pn_config **config_out,
-					     struct pn_error *error);
+                                             struct pn_config **config_out, struct pn_error *error);
 
 void pn_config_free(struct pn_config **config);
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 static void set_error(struct pn_config_reading *reading, int line, const char *format,
-		      va_list arguments)
+                      va_list arguments)
 {
 	char text[PN_ERROR_TEXT_SIZE];
 
@@ -41,7 +41,7 @@ enum pn_status pn_config_fail(struct pn_config_reading *reading, int line, const
 }
 
 const char *pn_config_hint(struct pn_config_reading *reading, const char *text,
-			   const char *const *words)
+                           const char *const *words)
 {
 	const char *nearest = pn_nearest_word(text, words);
 

@@ -29,11 +29,10 @@ static bool find_table(struct pn_lua_lexer *lexer, const char *name)
 }
 
 static void add_key(struct pn_config_call_lines *lines, struct pn_arena *arena,
-		    const struct pn_lua_token *token)
+                    const struct pn_lua_token *token)
 {
 	lines->keys = pn_config_grow(arena, lines->keys, lines->key_count, sizeof(*lines->keys));
-	lines->key_lines =
-		pn_config_grow(arena, lines->key_lines, lines->key_count, sizeof(int));
+	lines->key_lines = pn_config_grow(arena, lines->key_lines, lines->key_count, sizeof(int));
 	lines->keys[lines->key_count] = pn_arena_keep_text(arena, token->text);
 	lines->key_lines[lines->key_count++] = token->line;
 }
@@ -47,7 +46,7 @@ static void add_value(struct pn_config_call_lines *lines, struct pn_arena *arena
 
 /* One entry of the table begins with `token`; a key where '=' follows. */
 static struct pn_lua_token begin_entry(struct pn_config_call_lines *lines, struct pn_arena *arena,
-				       struct pn_lua_lexer *lexer, struct pn_lua_token token)
+                                       struct pn_lua_lexer *lexer, struct pn_lua_token token)
 {
 	struct pn_lua_token key = token;
 	struct pn_lua_token next = pn_lua_lexer_next(lexer);
@@ -82,7 +81,7 @@ static bool closes(const struct pn_lua_token *token)
 
 /* Walks the entries of the table that was opened, up to its closing brace. */
 static void read_table(struct pn_config_call_lines *lines, struct pn_arena *arena,
-		       struct pn_lua_lexer *lexer)
+                       struct pn_lua_lexer *lexer)
 {
 	struct pn_lua_token token = pn_lua_lexer_next(lexer);
 	int depth = 1;
@@ -90,7 +89,7 @@ static void read_table(struct pn_config_call_lines *lines, struct pn_arena *aren
 
 	while (token.kind != PN_LUA_TOKEN_END) {
 		bool is_separator = depth == 1 &&
-				    (pn_lua_token_is(&token, ",") || pn_lua_token_is(&token, ";"));
+		                    (pn_lua_token_is(&token, ",") || pn_lua_token_is(&token, ";"));
 
 		if (at_entry && depth == 1 && !closes(&token) && !is_separator) {
 			at_entry = false;
@@ -124,10 +123,9 @@ void pn_config_lines_index(struct pn_config_reading *reading, const char *const 
 			continue;
 		reading->occurrences =
 			pn_config_grow(reading->arena, reading->occurrences,
-				       reading->occurrence_count, sizeof(*reading->occurrences));
+		                       reading->occurrence_count, sizeof(*reading->occurrences));
 		reading->occurrences[reading->occurrence_count++] = (struct pn_config_occurrence){
-			.word = token.text, .line = token.line, .behind = lexer
-		};
+			.word = token.text, .line = token.line, .behind = lexer};
 	}
 }
 
@@ -148,9 +146,9 @@ static size_t first_on_line(const struct pn_config_reading *reading, int line)
 }
 
 struct pn_config_call_lines pn_config_lines_find(struct pn_config_reading *reading,
-						 const char *word, const char *name, int line)
+                                                 const char *word, const char *name, int line)
 {
-	struct pn_config_call_lines lines = { .call = line };
+	struct pn_config_call_lines lines = {.call = line};
 
 	for (size_t index = first_on_line(reading, line); index < reading->occurrence_count;
 	     index++) {

@@ -24,7 +24,7 @@ enum {
 	PN_CONFIG_MODULES_MAX = 256,
 	PN_CONFIG_POLICIES_MAX = 256,
 	PN_CONFIG_DOMAINS_MAX = 65536,
-	PN_CONFIG_ROWS_MAX = 256, /* keys of one table */
+	PN_CONFIG_ROWS_MAX = 256,   /* keys of one table */
 	PN_CONFIG_ITEMS_MAX = 4096, /* items of one list */
 };
 
@@ -47,7 +47,7 @@ struct pn_config_reading {
 	struct pn_slice text;
 	struct pn_config_occurrence *occurrences;
 	size_t occurrence_count;
-	const char *directory; /* of the file */
+	const char *directory;  /* of the file */
 	struct pn_error *error; /* never NULL */
 	bool has_error;
 
@@ -90,7 +90,7 @@ enum pn_status pn_config_fail(struct pn_config_reading *reading, int line, const
 
 /* "; did you mean \"x\"?" in the arena, or "". `words` ends with NULL. */
 const char *pn_config_hint(struct pn_config_reading *reading, const char *text,
-			   const char *const *words);
+                           const char *const *words);
 
 /* The line that the configuration file is at. */
 int pn_config_line(lua_State *lua);
@@ -105,7 +105,7 @@ void pn_config_lines_index(struct pn_config_reading *reading, const char *const 
  * and the lines of what stands in its table.
  */
 struct pn_config_call_lines pn_config_lines_find(struct pn_config_reading *reading,
-						 const char *word, const char *name, int line);
+                                                 const char *word, const char *name, int line);
 int pn_config_lines_key(const struct pn_config_call_lines *lines, const char *key);
 int pn_config_lines_value(const struct pn_config_call_lines *lines, size_t index);
 
@@ -113,13 +113,13 @@ int pn_config_lines_value(const struct pn_config_call_lines *lines, size_t index
 
 /* The value at `index` as a setting; raises where it cannot be one. */
 struct pn_setting pn_config_setting(struct pn_config_reading *reading, int index, const char *name,
-				    int line);
+                                    int line);
 
 /* The rows of the table at `index` whose keys are names, sorted by line; raises at other keys when
  * `value_count_out` is NULL, else gives the number of values without a name. */
 struct pn_setting *pn_config_rows(struct pn_config_reading *reading, int index, const char *what,
-				  const struct pn_config_call_lines *lines, size_t *count_out,
-				  size_t *value_count_out);
+                                  const struct pn_config_call_lines *lines, size_t *count_out,
+                                  size_t *value_count_out);
 
 /* Absolute: relative to the directory of the file. */
 const char *pn_config_path(struct pn_config_reading *reading, const char *path);

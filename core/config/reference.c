@@ -7,8 +7,8 @@
 
 static enum pn_status write_module(const struct pn_module *module, struct pn_buffer *out)
 {
-	enum pn_status status = pn_buffer_print(out, "\n-- %s\nmodule \"%s\" {\n",
-						module->summary, module->name);
+	enum pn_status status =
+		pn_buffer_print(out, "\n-- %s\nmodule \"%s\" {\n", module->summary, module->name);
 
 	if (status == PN_OK && module->options != NULL)
 		status = pn_options_lua(module->options, module->option_size, "    ", out);
@@ -16,12 +16,12 @@ static enum pn_status write_module(const struct pn_module *module, struct pn_buf
 }
 
 enum pn_status pn_reference_lua(const struct pn_loaded_module *const *modules, size_t module_count,
-				struct pn_buffer *out)
+                                struct pn_buffer *out)
 {
 	enum pn_status status = pn_buffer_append(
 		out, PN_SLICE("-- Every setting and every option with its default. This file is "
-			      "written by\n-- `postern config reference`; copy from it, do not "
-			      "change it.\n\n"));
+	                      "written by\n-- `postern config reference`; copy from it, do not "
+	                      "change it.\n\n"));
 
 	if (status == PN_OK)
 		status = pn_options_lua(pn_gateway_options, sizeof(pn_gateway_options[0]), "", out);

@@ -13,6 +13,6 @@
 
 /* conf/reference.lua. PN_OK, or PN_LIMIT where the buffer is too small. */
 PN_MUST_CHECK enum pn_status pn_reference_lua(const struct pn_loaded_module *const *modules,
-					      size_t module_count, struct pn_buffer *out);
+                                              size_t module_count, struct pn_buffer *out);
 
 #endif

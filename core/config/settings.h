@@ -9,21 +9,21 @@
 #include <postern/option.h>
 
 struct pn_gateway_settings {
-	const char *hostname;          /* default: the machine's name */
+	const char *hostname; /* default: the machine's name */
 	const char *data_directory;
-	const char *user;              /* whom workers run as when started by root */
+	const char *user; /* whom workers run as when started by root */
 	const char *group;
 	struct pn_text_list module_directories; /* "": the installed one */
-	const char *control;           /* "127.0.0.1:2080": /health, /metrics; "": none */
-	const char *control_socket;    /* path; default: control.sock in data_directory */
-	uint32_t edge_workers;         /* 1..64; default: one for each processor */
-	uint32_t max_sessions;         /* of each worker */
-	uint32_t max_sessions_per_address; /* over all workers */
-	uint64_t watchdog;             /* a worker silent for so long is ended */
-	uint64_t stop_grace;           /* time sessions get when the gateway stops */
+	const char *control;                    /* "127.0.0.1:2080": /health, /metrics; "": none */
+	const char *control_socket;             /* path; default: control.sock in data_directory */
+	uint32_t edge_workers;                  /* 1..64; default: one for each processor */
+	uint32_t max_sessions;                  /* of each worker */
+	uint32_t max_sessions_per_address;      /* over all workers */
+	uint64_t watchdog;                      /* a worker silent for so long is ended */
+	uint64_t stop_grace;                    /* time sessions get when the gateway stops */
 	uint64_t reload_deadline;
-	uint64_t hook_wall_budget;     /* default for hooks that name none */
-	uint64_t policy_cpu;           /* defaults for policy { } */
+	uint64_t hook_wall_budget; /* default for hooks that name none */
+	uint64_t policy_cpu;       /* defaults for policy { } */
 	uint64_t policy_memory;
 	uint64_t memory_per_message;
 	uint64_t max_header_size;
@@ -33,12 +33,12 @@ struct pn_gateway_settings {
 	uint64_t auth_deadline;
 	uint64_t dns_deadline;
 	struct pn_text_list resolvers; /* addresses; empty: those of /etc/resolv.conf */
-	const char *zone_file;         /* answers from this file and nowhere else; for tests. "": none */
-	uint32_t log_level;            /* choice: debug info notice warning error */
-	const char *log_file;          /* "": standard error */
-	uint64_t history_age;          /* kept for so long */
-	uint64_t history_size;         /* and up to this size */
-	const char *welcome;           /* printed once it serves */
+	const char *zone_file; /* answers from this file and nowhere else; for tests. "": none */
+	uint32_t log_level;    /* choice: debug info notice warning error */
+	const char *log_file;  /* "": standard error */
+	uint64_t history_age;  /* kept for so long */
+	uint64_t history_size; /* and up to this size */
+	const char *welcome;   /* printed once it serves */
 };
 
 extern const struct pn_option pn_gateway_options[];

@@ -26,7 +26,7 @@ const char *pn_config_path(struct pn_config_reading *reading, const char *path)
 
 /* A string without NUL, copied. The value at `index` is a string. */
 static const char *keep_string(struct pn_config_reading *reading, int index, const char *name,
-			       int line)
+                               int line)
 {
 	size_t size;
 	const char *text = lua_tolstring(reading->lua, index, &size);
@@ -46,8 +46,8 @@ static const char *number_text(struct pn_config_reading *reading, int index)
 	return pn_arena_print(reading->arena, "%.14g", lua_tonumber(reading->lua, index));
 }
 
-static const char *const *list_items(struct pn_config_reading *reading, int index,
-				     const char *name, int line, size_t *count_out)
+static const char *const *list_items(struct pn_config_reading *reading, int index, const char *name,
+                                     int line, size_t *count_out)
 {
 	lua_State *lua = reading->lua;
 	size_t count = lua_rawlen(lua, index);
@@ -55,13 +55,13 @@ static const char *const *list_items(struct pn_config_reading *reading, int inde
 
 	if (count > PN_CONFIG_ITEMS_MAX)
 		pn_config_raise(reading, line, "the list \"%s\" has more than %d items", name,
-				PN_CONFIG_ITEMS_MAX);
+		                PN_CONFIG_ITEMS_MAX);
 	for (lua_pushnil(lua); lua_next(lua, index) != 0; lua_pop(lua, 1))
 		keys++;
 	if (keys != count)
 		pn_config_raise(reading, line,
-				"\"%s\" must be a list, { \"a\", \"b\" }, without names or gaps",
-				name);
+		                "\"%s\" must be a list, { \"a\", \"b\" }, without names or gaps",
+		                name);
 
 	const char **items = PN_ARENA_ARRAY(reading->arena, count + 1, const char *);
 
@@ -74,7 +74,7 @@ static const char *const *list_items(struct pn_config_reading *reading, int inde
 			items[item] = number_text(reading, -1);
 		else
 			pn_config_raise(reading, line, "the list \"%s\" has a %s in it", name,
-					lua_typename(lua, type));
+			                lua_typename(lua, type));
 		lua_pop(lua, 1);
 	}
 	*count_out = count;
@@ -82,10 +82,10 @@ static const char *const *list_items(struct pn_config_reading *reading, int inde
 }
 
 struct pn_setting pn_config_setting(struct pn_config_reading *reading, int index, const char *name,
-				    int line)
+                                    int line)
 {
 	lua_State *lua = reading->lua;
-	struct pn_setting setting = { .name = name, .line = line };
+	struct pn_setting setting = {.name = name, .line = line};
 
 	index = lua_absindex(lua, index);
 	switch (lua_type(lua, index)) {
@@ -107,7 +107,7 @@ struct pn_setting pn_config_setting(struct pn_config_reading *reading, int index
 		break;
 	default:
 		pn_config_raise(reading, line, "\"%s\" has no value: a %s stands there", name,
-				lua_typename(lua, lua_type(lua, index)));
+		                lua_typename(lua, lua_type(lua, index)));
 	}
 	return setting;
 }
@@ -123,7 +123,7 @@ static int compare_rows(const void *left, const void *right)
 
 /* The key below the value at the top of the stack, as a name; NULL for a value without one. */
 static const char *row_name(struct pn_config_reading *reading, const char *what, int line,
-			    bool may_have_values)
+                            bool may_have_values)
 {
 	lua_State *lua = reading->lua;
 
@@ -135,8 +135,8 @@ static const char *row_name(struct pn_config_reading *reading, const char *what,
 }
 
 struct pn_setting *pn_config_rows(struct pn_config_reading *reading, int index, const char *what,
-				  const struct pn_config_call_lines *lines, size_t *count_out,
-				  size_t *value_count_out)
+                                  const struct pn_config_call_lines *lines, size_t *count_out,
+                                  size_t *value_count_out)
 {
 	lua_State *lua = reading->lua;
 	struct pn_setting *rows = NULL;
@@ -152,10 +152,10 @@ struct pn_setting *pn_config_rows(struct pn_config_reading *reading, int index, 
 		}
 		if (count == PN_CONFIG_ROWS_MAX)
 			pn_config_raise(reading, lines->call, "%s has more than %d keys", what,
-					PN_CONFIG_ROWS_MAX);
+			                PN_CONFIG_ROWS_MAX);
 		rows = pn_config_grow(reading->arena, rows, count, sizeof(*rows));
-		rows[count++] = pn_config_setting(reading, -1, name,
-						  pn_config_lines_key(lines, name));
+		rows[count++] =
+			pn_config_setting(reading, -1, name, pn_config_lines_key(lines, name));
 	}
 	if (value_count_out != NULL && values != lua_rawlen(lua, index))
 		pn_config_raise(reading, lines->call, "%s has a gap in its list", what);

@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-static const char *const tls_words[] = { "starttls", "implicit", "never", NULL };
+static const char *const tls_words[] = {"starttls", "implicit", "never", NULL};
 
 static struct pn_config_reading *reading_of(lua_State *lua)
 {
@@ -19,7 +19,7 @@ static struct pn_config_reading *reading_of(lua_State *lua)
 }
 
 static const struct pn_setting *find_row(const struct pn_setting *rows, size_t count,
-					 const char *name)
+                                         const char *name)
 {
 	for (size_t index = 0; index < count; index++) {
 		if (strcmp(rows[index].name, name) == 0)
@@ -30,7 +30,7 @@ static const struct pn_setting *find_row(const struct pn_setting *rows, size_t c
 
 /* The text of a row, which must be one; NULL where the row is absent. */
 static const char *row_text(struct pn_config_reading *reading, const struct pn_setting *rows,
-			    size_t count, const char *name)
+                            size_t count, const char *name)
 {
 	const struct pn_setting *row = find_row(rows, count, name);
 
@@ -43,7 +43,7 @@ static const char *row_text(struct pn_config_reading *reading, const struct pn_s
 
 /* Refuses rows whose name is not among `known` (NULL-terminated). */
 static void refuse_unknown_rows(struct pn_config_reading *reading, const struct pn_setting *rows,
-				size_t count, const char *what, const char *const *known)
+                                size_t count, const char *what, const char *const *known)
 {
 	for (size_t row = 0; row < count; row++) {
 		size_t index = 0;
@@ -52,8 +52,8 @@ static void refuse_unknown_rows(struct pn_config_reading *reading, const struct 
 			index++;
 		if (known[index] == NULL)
 			pn_config_raise(reading, rows[row].line, "%s has no \"%s\"%s", what,
-					rows[row].name,
-					pn_config_hint(reading, rows[row].name, known));
+			                rows[row].name,
+			                pn_config_hint(reading, rows[row].name, known));
 	}
 }
 
@@ -65,13 +65,13 @@ static void need_table(struct pn_config_reading *reading, int line, const char *
 
 /* The text at position `position` of the list in the table at 1. */
 static const char *list_text(struct pn_config_reading *reading, size_t position, const char *what,
-			     int line)
+                             int line)
 {
 	int type = lua_rawgeti(reading->lua, 1, (lua_Integer)position);
 
 	if (type != LUA_TSTRING)
 		pn_config_raise(reading, line, "%s must be a text, not a %s", what,
-				lua_typename(reading->lua, type));
+		                lua_typename(reading->lua, type));
 
 	struct pn_setting setting = pn_config_setting(reading, -1, what, line);
 
@@ -82,30 +82,30 @@ static const char *list_text(struct pn_config_reading *reading, size_t position,
 /* ---- listen ---- */
 
 static void add_listener(struct pn_config_reading *reading,
-			 const struct pn_config_listener *listener)
+                         const struct pn_config_listener *listener)
 {
 	struct pn_config *config = reading->config;
 	const char *problem = pn_config_address_problem(listener->address);
 
 	if (problem != NULL)
 		pn_config_raise(reading, listener->line, "\"%s\" is no address to listen on: %s",
-				listener->address, problem);
+		                listener->address, problem);
 	for (size_t index = 0; index < config->listener_count; index++) {
 		if (strcmp(reading->listeners[index].address, listener->address) == 0)
 			pn_config_raise(reading, listener->line,
-					"\"%s\" is listened on already, at line %d",
-					listener->address, reading->listeners[index].line);
+			                "\"%s\" is listened on already, at line %d",
+			                listener->address, reading->listeners[index].line);
 	}
 	if (config->listener_count == PN_CONFIG_LISTENERS_MAX)
 		pn_config_raise(reading, listener->line, "there are more than %d listeners",
-				PN_CONFIG_LISTENERS_MAX);
+		                PN_CONFIG_LISTENERS_MAX);
 	reading->listeners = pn_config_grow(reading->arena, reading->listeners,
-					    config->listener_count, sizeof(*listener));
+	                                    config->listener_count, sizeof(*listener));
 	reading->listeners[config->listener_count++] = *listener;
 }
 
 static enum pn_listen_tls tls_of(struct pn_config_reading *reading, const struct pn_setting *rows,
-				 size_t count)
+                                 size_t count)
 {
 	const char *word = row_text(reading, rows, count, "tls");
 
@@ -116,23 +116,22 @@ static enum pn_listen_tls tls_of(struct pn_config_reading *reading, const struct
 			return (enum pn_listen_tls)index;
 	}
 	pn_config_raise(reading, find_row(rows, count, "tls")->line,
-			"tls must be \"starttls\", \"implicit\" or \"never\", not \"%s\"%s", word,
-			pn_config_hint(reading, word, tls_words));
+	                "tls must be \"starttls\", \"implicit\" or \"never\", not \"%s\"%s", word,
+	                pn_config_hint(reading, word, tls_words));
 }
 
 static int word_listen(lua_State *lua)
 {
-	static const char *const known[] = { "to", "tls", NULL };
+	static const char *const known[] = {"to", "tls", NULL};
 	struct pn_config_reading *reading = reading_of(lua);
 	int line = pn_config_line(lua);
 	struct pn_config_call_lines lines = pn_config_lines_find(reading, "listen", NULL, line);
-	struct pn_config_listener listener = { .line = line };
+	struct pn_config_listener listener = {.line = line};
 	size_t count, addresses;
 
 	need_table(reading, line, "listen { \"0.0.0.0:25\", to = \"instance\" }");
 
-	struct pn_setting *rows =
-		pn_config_rows(reading, 1, "listen", &lines, &count, &addresses);
+	struct pn_setting *rows = pn_config_rows(reading, 1, "listen", &lines, &count, &addresses);
 
 	refuse_unknown_rows(reading, rows, count, "listen", known);
 	listener.to = row_text(reading, rows, count, "to");
@@ -153,12 +152,13 @@ static int word_listen(lua_State *lua)
 
 static int word_certificate(lua_State *lua)
 {
-	static const char *const known[] = { "key", NULL };
+	static const char *const known[] = {"key", NULL};
 	struct pn_config_reading *reading = reading_of(lua);
 	struct pn_config *config = reading->config;
 	int line = pn_config_line(lua);
-	struct pn_config_call_lines lines = pn_config_lines_find(reading, "certificate", NULL, line);
-	struct pn_config_certificate certificate = { .line = line };
+	struct pn_config_call_lines lines =
+		pn_config_lines_find(reading, "certificate", NULL, line);
+	struct pn_config_certificate certificate = {.line = line};
 	size_t count, values;
 
 	need_table(reading, line, "certificate { \"chain.pem\", key = \"key.pem\" }");
@@ -178,13 +178,13 @@ static int word_certificate(lua_State *lua)
 	for (size_t index = 0; index < config->certificate_count; index++) {
 		if (strcmp(reading->certificates[index].chain_path, certificate.chain_path) == 0)
 			pn_config_raise(reading, line, "\"%s\" is named already, at line %d",
-					certificate.chain_path, reading->certificates[index].line);
+			                certificate.chain_path, reading->certificates[index].line);
 	}
 	if (config->certificate_count == PN_CONFIG_CERTIFICATES_MAX)
 		pn_config_raise(reading, line, "there are more than %d certificates",
-				PN_CONFIG_CERTIFICATES_MAX);
+		                PN_CONFIG_CERTIFICATES_MAX);
 	reading->certificates = pn_config_grow(reading->arena, reading->certificates,
-					       config->certificate_count, sizeof(certificate));
+	                                       config->certificate_count, sizeof(certificate));
 	reading->certificates[config->certificate_count++] = certificate;
 	return 0;
 }
@@ -211,7 +211,7 @@ static bool is_plain_name(const char *name)
 
 static int fill_domain(lua_State *lua)
 {
-	static const char *const known[] = { "store", "directory", NULL };
+	static const char *const known[] = {"store", "directory", NULL};
 	struct pn_config_reading *reading = reading_of(lua);
 	size_t index = (size_t)lua_tointeger(lua, lua_upvalueindex(2));
 	struct pn_config_domain *domain = &reading->domains[index];
@@ -238,7 +238,7 @@ static int word_domain(lua_State *lua)
 {
 	struct pn_config_reading *reading = reading_of(lua);
 	struct pn_config *config = reading->config;
-	struct pn_config_domain domain = { .line = pn_config_line(lua) };
+	struct pn_config_domain domain = {.line = pn_config_line(lua)};
 	const char *written = name_argument(reading, "domain", domain.line);
 	char *name = pn_arena_keep_text(reading->arena, pn_slice_of(written));
 	size_t index = config->domain_count;
@@ -255,11 +255,11 @@ static int word_domain(lua_State *lua)
 	intptr_t line = (intptr_t)pn_map_get(reading->domain_names, pn_slice_of(name));
 
 	if (line != 0)
-		pn_config_raise(reading, domain.line, "domain \"%s\" is mentioned already, at line %d",
-				name, (int)line);
+		pn_config_raise(reading, domain.line,
+		                "domain \"%s\" is mentioned already, at line %d", name, (int)line);
 	if (index == PN_CONFIG_DOMAINS_MAX)
 		pn_config_raise(reading, domain.line, "there are more than %d domains",
-				PN_CONFIG_DOMAINS_MAX);
+		                PN_CONFIG_DOMAINS_MAX);
 	pn_map_set(reading->domain_names, pn_slice_of(name), (void *)(intptr_t)domain.line);
 	reading->domains = pn_config_grow(reading->arena, reading->domains, index, sizeof(domain));
 	reading->domain_is_filled =
@@ -277,7 +277,7 @@ static int word_domain(lua_State *lua)
 
 /* Takes the row "as" out, which is ours and not the module's. */
 static void take_as(struct pn_config_reading *reading, struct pn_config_module *module,
-		    struct pn_setting *rows, size_t *count)
+                    struct pn_setting *rows, size_t *count)
 {
 	const char *as = row_text(reading, rows, *count, "as");
 	size_t kept = 0;
@@ -286,9 +286,9 @@ static void take_as(struct pn_config_reading *reading, struct pn_config_module *
 		return;
 	if (!is_plain_name(as))
 		pn_config_raise(reading, find_row(rows, *count, "as")->line,
-				"\"%s\" is no name for an instance: letters, digits, '_' and '-', "
-				"at most %d",
-				as, PN_NOTE_NAME_SIZE - 1);
+		                "\"%s\" is no name for an instance: letters, digits, '_' and '-', "
+		                "at most %d",
+		                as, PN_NOTE_NAME_SIZE - 1);
 	module->as = as;
 	for (size_t index = 0; index < *count; index++) {
 		if (strcmp(rows[index].name, "as") != 0)
@@ -309,7 +309,7 @@ static int fill_module(lua_State *lua)
 	need_table(reading, module->settings.line, "module \"name\" { option = value }");
 	if (reading->module_is_filled[index])
 		pn_config_raise(reading, pn_config_line(lua), "module \"%s\" has two tables",
-				module->name);
+		                module->name);
 	reading->module_is_filled[index] = true;
 
 	struct pn_setting *rows =
@@ -335,7 +335,7 @@ static int word_module(lua_State *lua)
 		pn_config_raise(reading, line, "\"%s\" is no name of a module", name);
 	if (index == PN_CONFIG_MODULES_MAX)
 		pn_config_raise(reading, line, "there are more than %d modules",
-				PN_CONFIG_MODULES_MAX);
+		                PN_CONFIG_MODULES_MAX);
 	reading->modules =
 		pn_config_grow(reading->arena, reading->modules, index, sizeof(*reading->modules));
 	reading->module_is_filled =
@@ -344,10 +344,10 @@ static int word_module(lua_State *lua)
 	reading->modules[index] = (struct pn_config_module){
 		.name = name,
 		.as = name,
-		.settings = { .file = config->file,
-			      .line = line,
-			      .what = pn_arena_print(reading->arena, "module \"%s\"", name),
-			      .directory = reading->directory },
+		.settings = {.file = config->file,
+	                     .line = line,
+	                     .what = pn_arena_print(reading->arena, "module \"%s\"", name),
+	                     .directory = reading->directory},
 	};
 	config->module_count++;
 
@@ -361,7 +361,7 @@ static int word_module(lua_State *lua)
 
 static const char *const *allow_of(struct pn_config_reading *reading, const struct pn_setting *row)
 {
-	static const char *const none[] = { NULL };
+	static const char *const none[] = {NULL};
 
 	if (row == NULL)
 		return none;
@@ -371,7 +371,7 @@ static const char *const *allow_of(struct pn_config_reading *reading, const stru
 }
 
 static void add_policy(struct pn_config_reading *reading, const struct pn_policy_file *policy,
-		       const struct pn_config_policy_texts *texts)
+                       const struct pn_config_policy_texts *texts)
 {
 	struct pn_config *config = reading->config;
 	size_t index = config->policy_count;
@@ -379,13 +379,14 @@ static void add_policy(struct pn_config_reading *reading, const struct pn_policy
 	for (size_t other = 0; other < index; other++) {
 		if (strcmp(reading->policies[other].path, policy->path) == 0)
 			pn_config_raise(reading, policy->line,
-					"policy \"%s\" is mentioned already, at line %d",
-					policy->label, reading->policies[other].line);
+			                "policy \"%s\" is mentioned already, at line %d",
+			                policy->label, reading->policies[other].line);
 	}
 	if (index == PN_CONFIG_POLICIES_MAX)
 		pn_config_raise(reading, policy->line, "there are more than %d policies",
-				PN_CONFIG_POLICIES_MAX);
-	reading->policies = pn_config_grow(reading->arena, reading->policies, index, sizeof(*policy));
+		                PN_CONFIG_POLICIES_MAX);
+	reading->policies =
+		pn_config_grow(reading->arena, reading->policies, index, sizeof(*policy));
 	reading->policy_texts =
 		pn_config_grow(reading->arena, reading->policy_texts, index, sizeof(*texts));
 	reading->policies[index] = *policy;
@@ -395,7 +396,7 @@ static void add_policy(struct pn_config_reading *reading, const struct pn_policy
 
 static int word_policy(lua_State *lua)
 {
-	static const char *const known[] = { "allow", "cpu", "memory", NULL };
+	static const char *const known[] = {"allow", "cpu", "memory", NULL};
 	struct pn_config_reading *reading = reading_of(lua);
 	int line = pn_config_line(lua);
 	struct pn_config_call_lines lines = pn_config_lines_find(reading, "policy", NULL, line);
@@ -443,21 +444,22 @@ static int word_environment(lua_State *lua)
 	if (lua_gettop(lua) > 2 || lua_type(lua, 1) != LUA_TSTRING ||
 	    (type != LUA_TSTRING && type != LUA_TNUMBER))
 		pn_config_raise(reading, line,
-				"write environment(\"POSTERN_NAME\", default), with a text or a "
-				"number as default");
+		                "write environment(\"POSTERN_NAME\", default), with a text or a "
+		                "number as default");
 
 	const char *name = lua_tostring(lua, 1);
 	const char *value;
 
 	if (strncmp(name, "POSTERN_", 8) != 0)
 		pn_config_raise(reading, line,
-				"only variables whose name begins with POSTERN_ can be read, not "
-				"\"%s\"",
-				name);
+		                "only variables whose name begins with POSTERN_ can be read, not "
+		                "\"%s\"",
+		                name);
 	value = getenv(name);
 	if (value == NULL || value[0] == '\0') {
 		if (!has_default)
-			pn_config_raise(reading, line, "%s is not set and has no default here", name);
+			pn_config_raise(reading, line, "%s is not set and has no default here",
+			                name);
 		return 1;
 	}
 	if (type == LUA_TNUMBER && lua_stringtonumber(lua, value) == 0)
@@ -473,9 +475,9 @@ static const struct {
 	const char *name;
 	lua_CFunction call;
 } words[] = {
-	{ "listen", word_listen }, { "certificate", word_certificate },
-	{ "domain", word_domain }, { "module", word_module },
-	{ "policy", word_policy }, { "environment", word_environment },
+	{"listen", word_listen}, {"certificate", word_certificate},
+	{"domain", word_domain}, {"module", word_module},
+	{"policy", word_policy}, {"environment", word_environment},
 };
 
 enum { WORD_COUNT = sizeof(words) / sizeof(words[0]) };
@@ -524,7 +526,7 @@ static int read_name(lua_State *lua)
 	if (find_option(name) != NULL)
 		pn_config_raise(reading, line, "\"%s\" is used here but not set above", name);
 	pn_config_raise(reading, line, "unknown word \"%s\"%s", name,
-			pn_config_hint(reading, name, all_words(reading)));
+	                pn_config_hint(reading, name, all_words(reading)));
 }
 
 static int write_name(lua_State *lua)
@@ -541,21 +543,20 @@ static int write_name(lua_State *lua)
 	for (size_t index = 0; index < WORD_COUNT; index++) {
 		if (strcmp(words[index].name, name) == 0)
 			pn_config_raise(reading, line,
-					"\"%s\" is no setting: write %s { … } without '='", name,
-					name);
+			                "\"%s\" is no setting: write %s { … } without '='", name,
+			                name);
 	}
 	if (option == NULL)
 		pn_config_raise(reading, line, "unknown setting \"%s\"%s", name,
-				pn_config_hint(reading, name, all_words(reading)));
+		                pn_config_hint(reading, name, all_words(reading)));
 
-	const struct pn_setting *before =
-		find_row(reading->settings, reading->setting_count, name);
+	const struct pn_setting *before = find_row(reading->settings, reading->setting_count, name);
 
 	if (before != NULL)
 		pn_config_raise(reading, line, "\"%s\" is set already, at line %d", name,
-				before->line);
+		                before->line);
 	reading->settings = pn_config_grow(reading->arena, reading->settings,
-					   reading->setting_count, sizeof(*reading->settings));
+	                                   reading->setting_count, sizeof(*reading->settings));
 	reading->settings[reading->setting_count] =
 		pn_config_setting(reading, 3, option->name, line);
 	reading->setting_count++;

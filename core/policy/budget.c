@@ -16,10 +16,10 @@
 #include <time.h>
 
 enum {
-	SLICE = 1000,          /* instructions between two hooks */
+	SLICE = 1000, /* instructions between two hooks */
 	SLICE_MIN = 8,
-	LOOK_EVERY = 10000,    /* steps between two looks at the clock */
-	STEPS_PER_MS = 500000, /* a step is two nanoseconds at the very least */
+	LOOK_EVERY = 10000,       /* steps between two looks at the clock */
+	STEPS_PER_MS = 500000,    /* a step is two nanoseconds at the very least */
 	LARGE_BLOCK = 128 * 1024, /* comparing two blocks of this size takes about 10 µs */
 };
 
@@ -54,7 +54,7 @@ void policy_budget_note_place(struct policy_run *run, lua_State *lua)
 		if (place.currentline <= 0)
 			continue;
 		snprintf(run->place, sizeof(run->place), "%s:%d", place.short_src,
-			 place.currentline);
+		         place.currentline);
 		return;
 	}
 }
@@ -93,8 +93,7 @@ static void count_instructions(lua_State *lua, lua_Debug *place)
 	run->steps += SLICE;
 	run->steps_unlooked += slice < SLICE ? LOOK_EVERY : SLICE;
 	lua_sethook(lua, count_instructions, LUA_MASKCOUNT, slice);
-	if (run->killed != POLICY_ALIVE ||
-	    (run->steps_unlooked >= LOOK_EVERY && is_over(run)))
+	if (run->killed != POLICY_ALIVE || (run->steps_unlooked >= LOOK_EVERY && is_over(run)))
 		kill_run(lua, run, POLICY_KILLED_TIME);
 }
 
@@ -139,8 +138,7 @@ void policy_budget_spend(lua_State *lua, uint64_t steps)
 		return;
 	run->steps += steps;
 	run->steps_unlooked += steps;
-	if (run->killed != POLICY_ALIVE ||
-	    (run->steps_unlooked >= LOOK_EVERY && is_over(run)))
+	if (run->killed != POLICY_ALIVE || (run->steps_unlooked >= LOOK_EVERY && is_over(run)))
 		kill_run(lua, run, POLICY_KILLED_TIME);
 }
 

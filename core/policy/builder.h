@@ -21,7 +21,8 @@ struct policy_builder {
 /* Pushes its block; the caller leaves that place of the stack alone. */
 void policy_builder_init(struct policy_builder *builder, struct lua_State *lua);
 
-/* Both take steps, and raise where memory is short. `bytes` may lie in a string, not in the block. */
+/* Both take steps, and raise where memory is short. `bytes` may lie in a string, not in the block.
+ */
 void policy_builder_add(struct policy_builder *builder, struct pn_slice bytes);
 void policy_builder_add_byte(struct policy_builder *builder, char byte);
 

@@ -44,7 +44,7 @@ static bool has_subject(const struct pn_stage_call *call, enum policy_handle_kin
 }
 
 const struct pn_stage_call *policy_handle_call(lua_State *lua, int index,
-					       enum policy_handle_kind kind)
+                                               enum policy_handle_kind kind)
 {
 	const struct handle *handle = luaL_checkudata(lua, index, registry_names[kind]);
 	const struct policy_run *run = policy_state_of(lua)->running;
@@ -52,7 +52,7 @@ const struct pn_stage_call *policy_handle_call(lua_State *lua, int index,
 	if (run == NULL || run->call == NULL || handle->serial != run->serial ||
 	    handle->kind != kind || !has_subject(run->call, kind))
 		luaL_error(lua, "%s has ended: what a hook is given is good only inside that hook",
-			   types[kind]->name);
+		           types[kind]->name);
 	return run->call;
 }
 
@@ -85,7 +85,7 @@ static int raise_unknown(lua_State *lua, const struct policy_handle_type *type, 
 		words[count++] = method->name;
 	words[count] = NULL;
 	return policy_unknown(lua, lua_pushfstring(lua, "%s has no \"%s\"", type->name, name), name,
-			      words);
+	                      words);
 }
 
 /* Upvalues: the kind, and the table of methods. */
@@ -114,9 +114,10 @@ static int write_member(lua_State *lua)
 	enum policy_handle_kind kind =
 		(enum policy_handle_kind)lua_tointeger(lua, lua_upvalueindex(1));
 
-	return luaL_error(lua, "what %s says cannot be assigned to; it has methods for what can be "
-			       "changed",
-			  types[kind]->name);
+	return luaL_error(lua,
+	                  "what %s says cannot be assigned to; it has methods for what can be "
+	                  "changed",
+	                  types[kind]->name);
 }
 
 static void add_type(lua_State *lua, enum policy_handle_kind kind)

@@ -74,14 +74,14 @@ static enum pn_verdict give_verdict(const struct policy_run *run)
 
 	if (!pn_stage_allows(call->stage, verdict->verdict))
 		return pn_hook_failed(call, "%s: %s does not know the verdict %s",
-				      entry_of(run)->hook.hook.label, pn_stage_name(call->stage),
-				      pn_verdict_name(verdict->verdict));
+		                      entry_of(run)->hook.hook.label, pn_stage_name(call->stage),
+		                      pn_verdict_name(verdict->verdict));
 	switch (verdict->verdict) {
 	case PN_VERDICT_REJECT:
 	case PN_VERDICT_DEFER:
 		if (verdict->code != 0)
 			return pn_refuse(call, verdict->code, verdict->enhanced, "%s",
-					 verdict->text);
+			                 verdict->text);
 		return verdict->verdict;
 	case PN_VERDICT_REDIRECT:
 		return pn_redirect(call, pn_slice_of(verdict->text));
@@ -132,8 +132,8 @@ static enum pn_verdict resume_run(struct policy_run *run, int arguments)
 	int status;
 
 	pn_running_enter(hook->module, hook->label,
-			 call->session != NULL ? pn_session_id(call->session) : NULL,
-			 call->transaction != NULL ? pn_transaction_id(call->transaction) : NULL);
+	                 call->session != NULL ? pn_session_id(call->session) : NULL,
+	                 call->transaction != NULL ? pn_transaction_id(call->transaction) : NULL);
 	status = policy_run_resume(run, arguments);
 	pn_running_leave();
 	if (status == LUA_YIELD && run->killed == POLICY_ALIVE && run->is_waiting)
@@ -142,7 +142,7 @@ static enum pn_verdict resume_run(struct policy_run *run, int arguments)
 		verdict = give_verdict(run);
 	else
 		verdict = pn_hook_failed(call, "%s",
-					 policy_run_failure(run, status, room, sizeof(room)));
+		                         policy_run_failure(run, status, room, sizeof(room)));
 	end_run(run, status == LUA_OK && run->killed == POLICY_ALIVE);
 	return verdict;
 }

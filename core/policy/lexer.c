@@ -119,16 +119,16 @@ static struct pn_slice take_word(struct pn_lua_lexer *lexer, bool is_number)
 {
 	const char *begin = lexer->at;
 
-	while (lexer->at < lexer->end && (is_letter(*lexer->at) || is_digit(*lexer->at) ||
-					  (is_number && *lexer->at == '.')))
+	while (lexer->at < lexer->end &&
+	       (is_letter(*lexer->at) || is_digit(*lexer->at) || (is_number && *lexer->at == '.')))
 		lexer->at++;
 	return pn_slice_make(begin, (size_t)(lexer->at - begin));
 }
 
 static struct pn_slice take_symbol(struct pn_lua_lexer *lexer)
 {
-	static const char *const pairs[] = { "==", "~=", "<=", ">=", "//", "::",
-					     "<<", ">>", "..", NULL };
+	static const char *const pairs[] = {"==", "~=", "<=", ">=", "//",
+	                                    "::", "<<", ">>", "..", NULL};
 	const char *begin = lexer->at;
 	size_t size = 1;
 
@@ -149,7 +149,7 @@ void pn_lua_lexer_init(struct pn_lua_lexer *lexer, struct pn_slice text)
 
 struct pn_lua_token pn_lua_lexer_next(struct pn_lua_lexer *lexer)
 {
-	struct pn_lua_token token = { .kind = PN_LUA_TOKEN_END };
+	struct pn_lua_token token = {.kind = PN_LUA_TOKEN_END};
 
 	skip_space(lexer);
 	token.line = lexer->line;

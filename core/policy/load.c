@@ -16,17 +16,17 @@
 enum {
 	POLICY_FILE_MAX = 4 * 1024 * 1024,
 	POLICY_HOOKS_MAX = 256, /* of one file */
-	CHUNK_NAME_MAX = 50, /* Lua cuts longer names */
+	CHUNK_NAME_MAX = 50,    /* Lua cuts longer names */
 };
 
 /* ---- on(stage, options, function) ---- */
 
-static const char *const mode_words[] = { "decide", "observe", "shadow", NULL };
-static const char *const on_error_words[] = { "default", "continue", "defer", "reject", NULL };
-static const char *const order_words[] = { "early", "normal", "late", NULL };
-static const int orders[] = { PN_ORDER_EARLY, PN_ORDER_NORMAL, PN_ORDER_LATE };
-static const char *const option_words[] = { "order", "mode", "on_error", "budget", "name",
-					    "summary", NULL };
+static const char *const mode_words[] = {"decide", "observe", "shadow", NULL};
+static const char *const on_error_words[] = {"default", "continue", "defer", "reject", NULL};
+static const char *const order_words[] = {"early", "normal", "late", NULL};
+static const int orders[] = {PN_ORDER_EARLY, PN_ORDER_NORMAL, PN_ORDER_LATE};
+static const char *const option_words[] = {"order", "mode",    "on_error", "budget",
+                                           "name",  "summary", NULL};
 
 static int word_index(lua_State *lua, const char *option, const char *const *words)
 {
@@ -37,7 +37,7 @@ static int word_index(lua_State *lua, const char *option, const char *const *wor
 			return index;
 	}
 	return policy_unknown(lua, lua_pushfstring(lua, "on: %s cannot be \"%s\"", option, word),
-			      word, words);
+	                      word, words);
 }
 
 static int order_value(lua_State *lua)
@@ -94,7 +94,7 @@ static void read_option(lua_State *lua, struct policy_hook_entry *entry, const c
 		hook->summary = text_value(lua, arena, option);
 	else
 		policy_unknown(lua, lua_pushfstring(lua, "on: unknown option \"%s\"", option),
-			       option, option_words);
+		               option, option_words);
 }
 
 static enum pn_stage stage_argument(lua_State *lua)
@@ -107,8 +107,8 @@ static enum pn_stage stage_argument(lua_State *lua)
 		names[index - 1] = pn_stage_name((enum pn_stage)index);
 	names[PN_STAGE_COUNT - 1] = NULL;
 	if (stage == PN_STAGE_NONE)
-		policy_unknown(lua, lua_pushfstring(lua, "on: there is no stage \"%s\"", name), name,
-			       names);
+		policy_unknown(lua, lua_pushfstring(lua, "on: there is no stage \"%s\"", name),
+		               name, names);
 	return stage;
 }
 
@@ -181,7 +181,8 @@ int policy_on(lua_State *lua)
 	int *references;
 
 	if (!state->is_loading)
-		return luaL_error(lua, "on: hooks are attached when the file is read, not by a hook");
+		return luaL_error(lua,
+		                  "on: hooks are attached when the file is read, not by a hook");
 	if (lua_gettop(lua) != 3)
 		lua_settop(lua, 2);
 	luaL_checktype(lua, lua_gettop(lua), LUA_TFUNCTION);
@@ -200,7 +201,7 @@ int policy_on(lua_State *lua)
 /* ---- files ---- */
 
 static enum pn_status read_text(struct policy_file *file, struct pn_arena *arena,
-				struct pn_error *error)
+                                struct pn_error *error)
 {
 	const struct pn_policy_file *spec = &file->spec;
 
@@ -226,11 +227,12 @@ static enum pn_status check_allow(const struct policy_file *file, struct pn_erro
 		while (known[index] != NULL && strcmp(known[index], *word) != 0)
 			index++;
 		if (known[index] == NULL)
-			return pn_fail(error, "%s:%d: policy \"%s\" is allowed \"%s\", which nothing "
-					      "offers%s%s%s",
-				       file->spec.file, file->spec.line, file->spec.label, *word,
-				       nearest ? "; did you mean \"" : "", nearest ? nearest : "",
-				       nearest ? "\"?" : "");
+			return pn_fail(error,
+			               "%s:%d: policy \"%s\" is allowed \"%s\", which nothing "
+			               "offers%s%s%s",
+			               file->spec.file, file->spec.line, file->spec.label, *word,
+			               nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+			               nearest ? "\"?" : "");
 	}
 	return PN_OK;
 }
@@ -258,7 +260,7 @@ static const char *last_part(const char *label)
 
 /* The name in messages and hooks: the file's own; as written where two files have the same one. */
 static const char *chunk_name(struct pn_arena *arena, const char *label,
-			      const struct pn_policy_file *files, size_t file_count)
+                              const struct pn_policy_file *files, size_t file_count)
 {
 	const char *name = last_part(label);
 	size_t same = 0;
@@ -271,7 +273,7 @@ static const char *chunk_name(struct pn_arena *arena, const char *label,
 }
 
 static enum pn_status load_file(struct policy_file *file, const struct pn_policy_file *spec,
-				const char *chunk, struct pn_error *error)
+                                const char *chunk, struct pn_error *error)
 {
 	struct pn_arena *arena = file->set->arena;
 
@@ -304,8 +306,8 @@ static void collect_hooks(struct pn_policy_set *set)
 }
 
 enum pn_status pn_policy_load(const struct pn_policy_file *files, size_t file_count,
-			      const struct pn_instance_use *libraries, size_t library_count,
-			      struct pn_policy_set **set_out, struct pn_error *error)
+                              const struct pn_instance_use *libraries, size_t library_count,
+                              struct pn_policy_set **set_out, struct pn_error *error)
 {
 	struct pn_arena *arena = pn_arena_new();
 	struct pn_policy_set *set = PN_ARENA_NEW(arena, struct pn_policy_set);
@@ -322,8 +324,8 @@ enum pn_status pn_policy_load(const struct pn_policy_file *files, size_t file_co
 		set->files[index].set = set;
 		set->file_count++;
 		if (load_file(&set->files[index], &files[index],
-			      chunk_name(arena, files[index].label, files, file_count),
-			      error) != PN_OK) {
+		              chunk_name(arena, files[index].label, files, file_count),
+		              error) != PN_OK) {
 			pn_policy_free(set);
 			return PN_FAILED;
 		}

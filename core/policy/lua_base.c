@@ -5,7 +5,6 @@
  */
 #include "policy/state.h"
 
-
 enum { NUMBER_TEXT_MAX = 200 };
 
 static int base_assert(lua_State *lua)
@@ -135,7 +134,7 @@ static int base_tonumber(lua_State *lua)
 			if (number_of_base(lua, text, (int)base) == 1)
 				return 1;
 		} else if (text.size <= NUMBER_TEXT_MAX &&
-			   lua_stringtonumber(lua, text.data) == text.size + 1) {
+		           lua_stringtonumber(lua, text.data) == text.size + 1) {
 			return 1;
 		}
 	}
@@ -306,23 +305,23 @@ static int base_setmetatable(lua_State *lua)
 void policy_push_base(lua_State *lua)
 {
 	static const luaL_Reg functions[] = {
-		{ "assert", base_assert },
-		{ "error", base_error },
-		{ "getmetatable", base_getmetatable },
-		{ "ipairs", base_ipairs },
-		{ "next", base_next },
-		{ "pairs", base_pairs },
-		{ "pcall", base_pcall },
-		{ "rawequal", base_rawequal },
-		{ "rawget", base_rawget },
-		{ "rawlen", base_rawlen },
-		{ "rawset", base_rawset },
-		{ "select", base_select },
-		{ "setmetatable", base_setmetatable },
-		{ "tonumber", base_tonumber },
-		{ "tostring", policy_tostring },
-		{ "type", base_type },
-		{ NULL, NULL },
+		{"assert", base_assert},
+		{"error", base_error},
+		{"getmetatable", base_getmetatable},
+		{"ipairs", base_ipairs},
+		{"next", base_next},
+		{"pairs", base_pairs},
+		{"pcall", base_pcall},
+		{"rawequal", base_rawequal},
+		{"rawget", base_rawget},
+		{"rawlen", base_rawlen},
+		{"rawset", base_rawset},
+		{"select", base_select},
+		{"setmetatable", base_setmetatable},
+		{"tonumber", base_tonumber},
+		{"tostring", policy_tostring},
+		{"type", base_type},
+		{NULL, NULL},
 	};
 
 	lua_createtable(lua, 0, 48);

@@ -20,9 +20,9 @@ int policy_sleep(lua_State *lua)
 
 	luaL_checktype(lua, 1, LUA_TSTRING);
 	luaL_argcheck(lua,
-		      pn_parse_duration(policy_check_slice(lua, 1), &milliseconds) == PN_OK &&
-			      milliseconds >= 1 && milliseconds <= SLEEP_MAX_MS,
-		      1, "write a duration from \"1ms\" to \"10m\"");
+	              pn_parse_duration(policy_check_slice(lua, 1), &milliseconds) == PN_OK &&
+	                      milliseconds >= 1 && milliseconds <= SLEEP_MAX_MS,
+	              1, "write a duration from \"1ms\" to \"10m\"");
 	/* A ticket that nobody answers: its deadline is the alarm. */
 	return pn_lua_wait(lua, pn_lua_ticket(lua, milliseconds), woken);
 }
@@ -43,9 +43,8 @@ static int clock_monotonic(lua_State *lua)
 
 void policy_push_clock(lua_State *lua)
 {
-	static const luaL_Reg functions[] = { { "monotonic", clock_monotonic },
-					      { "now", clock_now },
-					      { NULL, NULL } };
+	static const luaL_Reg functions[] = {
+		{"monotonic", clock_monotonic}, {"now", clock_now}, {NULL, NULL}};
 
 	lua_createtable(lua, 0, 2);
 	luaL_setfuncs(lua, functions, 0);

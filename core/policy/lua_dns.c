@@ -18,8 +18,8 @@ enum {
 	STEPS_PER_QUESTION = 1000,
 };
 
-static const char *const type_words[] = { "A",   "AAAA", "CNAME", "MX",  "NS",
-					  "PTR", "SOA",  "SRV",   "TLSA", "TXT", NULL };
+static const char *const type_words[] = {"A",   "AAAA", "CNAME", "MX",  "NS", "PTR",
+                                         "SOA", "SRV",  "TLSA",  "TXT", NULL};
 
 static int push_failure(lua_State *lua, const char *reason)
 {
@@ -30,7 +30,7 @@ static int push_failure(lua_State *lua, const char *reason)
 
 /* NULL where there are records; else pushes the failure and returns how many values. */
 static const struct pn_dns_answer *check_answer(lua_State *lua, const struct pn_answer *answer,
-						int *pushed)
+                                                int *pushed)
 {
 	const struct pn_dns_answer *result = answer->result;
 
@@ -70,7 +70,7 @@ static int compare_priority(const void *left, const void *right)
 
 /* The records, MX and SRV by preference; the others as they came. Returns how many. */
 static size_t sort_records(const struct pn_dns_answer *answer,
-			   const struct pn_dns_record *records[RECORDS_MAX])
+                           const struct pn_dns_record *records[RECORDS_MAX])
 {
 	size_t count = answer->record_count < RECORDS_MAX ? answer->record_count : RECORDS_MAX;
 
@@ -135,14 +135,14 @@ static int push_records(lua_State *lua, const struct pn_answer *answer)
 
 static int ask(lua_State *lua, int (*push)(lua_State *lua, const struct pn_answer *answer))
 {
-	struct pn_dns_question question = { .name = policy_check_slice(lua, 1) };
+	struct pn_dns_question question = {.name = policy_check_slice(lua, 1)};
 	struct pn_slice word = policy_check_slice(lua, 2);
 	struct pn_ticket ticket;
 
 	if (pn_dns_type_of(word, &question.type) != PN_OK)
-		return policy_unknown(lua,
-				      lua_pushfstring(lua, "dns: there is no type \"%s\"", word.data),
-				      word.data, type_words);
+		return policy_unknown(
+			lua, lua_pushfstring(lua, "dns: there is no type \"%s\"", word.data),
+			word.data, type_words);
 	if (question.name.size == 0 || question.name.size > NAME_MAX_BYTES + 1)
 		return push_failure(lua, "no_name");
 	for (size_t index = 0; index < question.name.size; index++) {
@@ -167,9 +167,8 @@ static int dns_records(lua_State *lua)
 
 void policy_push_dns(lua_State *lua)
 {
-	static const luaL_Reg functions[] = { { "lookup", dns_lookup },
-					      { "records", dns_records },
-					      { NULL, NULL } };
+	static const luaL_Reg functions[] = {
+		{"lookup", dns_lookup}, {"records", dns_records}, {NULL, NULL}};
 
 	lua_createtable(lua, 0, 2);
 	luaL_setfuncs(lua, functions, 0);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 enum {
-	SPECIFIER_MAX = 12,  /* "%-+ #099.99d" */
+	SPECIFIER_MAX = 12,    /* "%-+ #099.99d" */
 	NUMBER_TEXT_MAX = 512, /* "%99.99f" of the largest number has 308 + 1 + 99 digits */
 };
 
@@ -28,7 +28,7 @@ static size_t take_digits(struct pn_slice format, size_t at, size_t most)
 
 /* Reads a specifier, `at` behind its '%'. Returns the place behind it. */
 static size_t read_specifier(lua_State *lua, struct pn_slice format, size_t at,
-			     struct specifier *specifier)
+                             struct specifier *specifier)
 {
 	size_t start = at;
 
@@ -60,7 +60,7 @@ static void finish_specifier(struct specifier *specifier, const char *ending)
 static void add_integer(struct policy_builder *builder, struct specifier *specifier, int argument)
 {
 	long long value = luaL_checkinteger(builder->lua, argument);
-	char ending[4] = { 'l', 'l', specifier->conversion, '\0' };
+	char ending[4] = {'l', 'l', specifier->conversion, '\0'};
 	char room[NUMBER_TEXT_MAX];
 	int size;
 
@@ -72,7 +72,7 @@ static void add_integer(struct policy_builder *builder, struct specifier *specif
 static void add_float(struct policy_builder *builder, struct specifier *specifier, int argument)
 {
 	double value = luaL_checknumber(builder->lua, argument);
-	char ending[2] = { specifier->conversion, '\0' };
+	char ending[2] = {specifier->conversion, '\0'};
 	char room[NUMBER_TEXT_MAX];
 	int size;
 
@@ -91,7 +91,7 @@ static void add_spaces(struct policy_builder *builder, size_t count)
 
 /* Width, precision and '-' by hand: the text may be long, and may have zeros in it. */
 static void add_string(struct policy_builder *builder, const struct specifier *specifier,
-		       int argument)
+                       int argument)
 {
 	lua_State *lua = builder->lua;
 	size_t width = 0, precision = SIZE_MAX;
@@ -163,7 +163,7 @@ int policy_string_format(lua_State *lua)
 			add_float(&builder, &specifier, argument);
 		else
 			return luaL_error(lua, "invalid conversion '%%%c' to 'format'",
-					  specifier.conversion);
+			                  specifier.conversion);
 	}
 	policy_budget_spend(lua, format.size / 4);
 	policy_builder_push(&builder);

@@ -25,7 +25,7 @@ static int write_line(lua_State *lua, enum pn_log_level level)
 	if (lua_getstack(lua, 1, &debug)) {
 		lua_getinfo(lua, "l", &debug);
 		snprintf(place, sizeof(place), "%s:%d", policy_state_of(lua)->file->chunk,
-			 debug.currentline);
+		         debug.currentline);
 	}
 	if (text.size > TEXT_MAX)
 		text.size = TEXT_MAX;
@@ -67,8 +67,8 @@ static int log_error(lua_State *lua)
 void policy_push_log(lua_State *lua)
 {
 	static const luaL_Reg functions[] = {
-		{ "debug", log_debug },     { "error", log_error }, { "info", log_info },
-		{ "notice", log_notice }, { "warning", log_warning }, { NULL, NULL },
+		{"debug", log_debug},   {"error", log_error},     {"info", log_info},
+		{"notice", log_notice}, {"warning", log_warning}, {NULL, NULL},
 	};
 
 	lua_createtable(lua, 0, 5);

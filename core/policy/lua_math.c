@@ -95,7 +95,7 @@ static int extreme(lua_State *lua, bool is_max)
 	for (int index = 2; index <= count; index++) {
 		luaL_checknumber(lua, index);
 		if (is_max ? lua_compare(lua, best, index, LUA_OPLT)
-			   : lua_compare(lua, index, best, LUA_OPLT))
+		           : lua_compare(lua, index, best, LUA_OPLT))
 			best = index;
 	}
 	lua_pushvalue(lua, best);
@@ -133,7 +133,7 @@ static int math_random(lua_State *lua)
 
 	if (lua_gettop(lua) == 0) {
 		lua_pushnumber(lua, (lua_Number)random_between(0, (1ll << 53) - 1) /
-					    (lua_Number)(1ll << 53));
+		                            (lua_Number)(1ll << 53));
 		return 1;
 	}
 	if (lua_gettop(lua) > 1)
@@ -147,10 +147,10 @@ static int math_random(lua_State *lua)
 void policy_push_math(lua_State *lua)
 {
 	static const luaL_Reg functions[] = {
-		{ "abs", math_abs },     { "ceil", math_ceil },           { "floor", math_floor },
-		{ "log", math_log },     { "max", math_max },             { "min", math_min },
-		{ "random", math_random }, { "sqrt", math_sqrt },
-		{ "tointeger", math_tointeger }, { "type", math_type },   { NULL, NULL },
+		{"abs", math_abs},       {"ceil", math_ceil}, {"floor", math_floor},
+		{"log", math_log},       {"max", math_max},   {"min", math_min},
+		{"random", math_random}, {"sqrt", math_sqrt}, {"tointeger", math_tointeger},
+		{"type", math_type},     {NULL, NULL},
 	};
 
 	lua_createtable(lua, 0, 13);

@@ -95,7 +95,7 @@ static const struct pn_header *check_header(lua_State *lua, const struct pn_stag
 }
 
 static void push_value(lua_State *lua, const struct pn_stage_call *call,
-		       const struct pn_header_field *field)
+                       const struct pn_header_field *field)
 {
 	policy_budget_spend(lua, 16 + field->value.size / 8);
 	policy_push_slice(lua, pn_header_unfold(call->arena, field->value));
@@ -204,8 +204,8 @@ static int message_replace_header(lua_State *lua)
 	size_t index = field_index(lua, 4);
 
 	policy_count_change(lua);
-	return check_edit(lua, pn_transaction_header_replace(call->transaction, name, index,
-							     value));
+	return check_edit(lua,
+	                  pn_transaction_header_replace(call->transaction, name, index, value));
 }
 
 /* ---- scores, facts, notes, parameters ---- */
@@ -217,7 +217,7 @@ static int message_add_score(lua_State *lua)
 	lua_Number score = luaL_checknumber(lua, 3);
 
 	luaL_argcheck(lua, name.size > 0 && name.size <= FACT_KEY_MAX, 2,
-		      "a name has 1 to 100 bytes");
+	              "a name has 1 to 100 bytes");
 	luaL_argcheck(lua, score > -1e6 && score < 1e6, 3, "a score is a number below a million");
 	policy_count_change(lua);
 	pn_transaction_add_score(call->transaction, name.data, score);
@@ -226,8 +226,7 @@ static int message_add_score(lua_State *lua)
 
 static void check_pair(lua_State *lua, struct pn_slice key, struct pn_slice value)
 {
-	luaL_argcheck(lua, key.size > 0 && key.size <= FACT_KEY_MAX, 2,
-		      "a key has 1 to 100 bytes");
+	luaL_argcheck(lua, key.size > 0 && key.size <= FACT_KEY_MAX, 2, "a key has 1 to 100 bytes");
 	luaL_argcheck(lua, value.size <= FACT_VALUE_MAX, 3, "a value has at most 4096 bytes");
 	policy_count_change(lua);
 }
@@ -293,32 +292,32 @@ const struct policy_handle_type policy_message_type = {
 	.name = "message",
 	.properties =
 		(const struct policy_property[]){
-			{ "has_header", push_has_header },
-			{ "id", push_id },
-			{ "is_malformed", push_is_malformed },
-			{ "recipient_count", push_recipient_count },
-			{ "recipients", push_recipients },
-			{ "score", push_score },
-			{ "sender", push_sender },
-			{ "sender_domain", push_sender_domain },
-			{ "sender_local_part", push_sender_local_part },
-			{ "size", push_size },
-			{ "text", push_text },
-			{ NULL, NULL },
+			{"has_header", push_has_header},
+			{"id", push_id},
+			{"is_malformed", push_is_malformed},
+			{"recipient_count", push_recipient_count},
+			{"recipients", push_recipients},
+			{"score", push_score},
+			{"sender", push_sender},
+			{"sender_domain", push_sender_domain},
+			{"sender_local_part", push_sender_local_part},
+			{"size", push_size},
+			{"text", push_text},
+			{NULL, NULL},
 		},
 	.methods =
 		(const luaL_Reg[]){
-			{ "add_header", message_add_header },
-			{ "add_score", message_add_score },
-			{ "fact", message_fact },
-			{ "header", message_header },
-			{ "headers", message_headers },
-			{ "note", message_note },
-			{ "parameter", message_parameter },
-			{ "remove_header", message_remove_header },
-			{ "replace_header", message_replace_header },
-			{ "set_fact", message_set_fact },
-			{ "set_note", message_set_note },
-			{ NULL, NULL },
+			{"add_header", message_add_header},
+			{"add_score", message_add_score},
+			{"fact", message_fact},
+			{"header", message_header},
+			{"headers", message_headers},
+			{"note", message_note},
+			{"parameter", message_parameter},
+			{"remove_header", message_remove_header},
+			{"replace_header", message_replace_header},
+			{"set_fact", message_set_fact},
+			{"set_note", message_set_note},
+			{NULL, NULL},
 		},
 };

@@ -81,7 +81,7 @@ static int recipient_set_mailbox(lua_State *lua)
 	struct pn_slice mailbox = policy_check_slice(lua, 2);
 
 	luaL_argcheck(lua, mailbox.size > 0 && mailbox.size <= MAILBOX_NAME_MAX, 2,
-		      "the name of a mailbox has 1 to 255 bytes");
+	              "the name of a mailbox has 1 to 255 bytes");
 	pn_recipient_set_mailbox(call->recipient, mailbox);
 	return 0;
 }
@@ -100,21 +100,21 @@ const struct policy_handle_type policy_recipient_type = {
 	.name = "recipient",
 	.properties =
 		(const struct policy_property[]){
-			{ "account", push_account },
-			{ "address", push_address },
-			{ "domain", push_domain },
-			{ "flags", push_flags },
-			{ "is_local", push_is_local },
-			{ "local_part", push_local_part },
-			{ "mailbox", push_mailbox },
-			{ "original", push_original },
-			{ NULL, NULL },
+			{"account", push_account},
+			{"address", push_address},
+			{"domain", push_domain},
+			{"flags", push_flags},
+			{"is_local", push_is_local},
+			{"local_part", push_local_part},
+			{"mailbox", push_mailbox},
+			{"original", push_original},
+			{NULL, NULL},
 		},
 	.methods =
 		(const luaL_Reg[]){
-			{ "parameter", recipient_parameter },
-			{ "set_flags", recipient_set_flags },
-			{ "set_mailbox", recipient_set_mailbox },
-			{ NULL, NULL },
+			{"parameter", recipient_parameter},
+			{"set_flags", recipient_set_flags},
+			{"set_mailbox", recipient_set_mailbox},
+			{NULL, NULL},
 		},
 };

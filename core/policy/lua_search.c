@@ -24,7 +24,7 @@ static struct pn_pattern *push_pattern(lua_State *lua, int index, bool may_ancho
 }
 
 static void init_match(struct pn_pattern_match *match, lua_State *lua,
-		       const struct pn_pattern *pattern, struct pn_slice subject)
+                       const struct pn_pattern *pattern, struct pn_slice subject)
 {
 	memset(match, 0, sizeof(*match));
 	match->pattern = pattern;
@@ -61,8 +61,8 @@ static int push_captures(lua_State *lua, const struct pn_pattern_match *match, b
 	for (size_t index = 0; index < count; index++)
 		push_capture(lua, match, index);
 	if (count == 0 && or_whole) {
-		policy_push_slice(lua, pn_slice_make(match->start,
-						     (size_t)(match->end - match->start)));
+		policy_push_slice(lua,
+		                  pn_slice_make(match->start, (size_t)(match->end - match->start)));
 		return 1;
 	}
 	return (int)count;
@@ -91,14 +91,14 @@ static bool is_plain(struct pn_slice pattern)
 }
 
 static int find_plain(lua_State *lua, struct pn_slice subject, struct pn_slice wanted,
-		      size_t offset)
+                      size_t offset)
 {
 	const char *found = subject.data + offset;
 
 	policy_budget_spend(lua, 1 + (subject.size - offset) / 8);
 	if (wanted.size != 0)
 		found = memmem(subject.data + offset, subject.size - offset, wanted.data,
-			       wanted.size);
+		               wanted.size);
 	if (found == NULL) {
 		lua_pushnil(lua);
 		return 1;
@@ -148,7 +148,8 @@ int policy_string_match(lua_State *lua)
 
 /* ---- gmatch ---- */
 
-/* Upvalues: subject, pattern (compiled), offset of the next try, end of the last match (-1: none). */
+/* Upvalues: subject, pattern (compiled), offset of the next try, end of the last match (-1: none).
+ */
 static int gmatch_step(lua_State *lua)
 {
 	struct pn_slice subject = policy_check_slice(lua, lua_upvalueindex(1));
@@ -196,7 +197,7 @@ int policy_string_gmatch(lua_State *lua)
 
 /* The replacement text, with its %0 … %9 and %%. */
 static void add_text(struct policy_builder *builder, const struct pn_pattern_match *match,
-		     struct pn_slice replacement)
+                     struct pn_slice replacement)
 {
 	lua_State *lua = builder->lua;
 	size_t captures = match->pattern->capture_count;
@@ -212,16 +213,16 @@ static void add_text(struct policy_builder *builder, const struct pn_pattern_mat
 		if (byte == '%') {
 			policy_builder_add_byte(builder, '%');
 		} else if (byte == '0' || (byte == '1' && captures == 0)) {
-			policy_builder_add(builder,
-					   pn_slice_make(match->start,
-							 (size_t)(match->end - match->start)));
+			policy_builder_add(
+				builder,
+				pn_slice_make(match->start, (size_t)(match->end - match->start)));
 		} else if (byte >= '1' && byte <= '9' && (size_t)(byte - '1') < captures) {
 			push_capture(lua, match, (size_t)(byte - '1'));
 			policy_builder_add(builder, policy_check_slice(lua, -1));
 			lua_pop(lua, 1);
 		} else if (byte >= '1' && byte <= '9') {
 			luaL_error(lua, "invalid capture index %%%d in replacement string",
-				   byte - '0');
+			           byte - '0');
 		} else {
 			luaL_error(lua, "invalid use of '%%' in replacement string");
 		}
@@ -231,7 +232,7 @@ static void add_text(struct policy_builder *builder, const struct pn_pattern_mat
 
 /* The replacement by table or function; nil and false keep the match. */
 static void add_value(struct policy_builder *builder, const struct pn_pattern_match *match,
-		      int type)
+                      int type)
 {
 	lua_State *lua = builder->lua;
 	int captures;
@@ -246,12 +247,11 @@ static void add_value(struct policy_builder *builder, const struct pn_pattern_ma
 		lua_gettable(lua, 3);
 	}
 	if (!lua_toboolean(lua, -1)) {
-		policy_builder_add(builder, pn_slice_make(match->start,
-							  (size_t)(match->end - match->start)));
+		policy_builder_add(
+			builder, pn_slice_make(match->start, (size_t)(match->end - match->start)));
 	} else {
 		if (!lua_isstring(lua, -1))
-			luaL_error(lua, "invalid replacement value (a %s)",
-				   luaL_typename(lua, -1));
+			luaL_error(lua, "invalid replacement value (a %s)", luaL_typename(lua, -1));
 		policy_builder_add(builder, policy_check_slice(lua, -1));
 	}
 	lua_pop(lua, 1);
@@ -269,9 +269,9 @@ int policy_string_gsub(lua_State *lua)
 	luaL_checkstring(lua, 2);
 	left = luaL_optinteger(lua, 4, (lua_Integer)subject.size + 1);
 	luaL_argexpected(lua,
-			 type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TTABLE ||
-				 type == LUA_TFUNCTION,
-			 3, "string/function/table");
+	                 type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TTABLE ||
+	                         type == LUA_TFUNCTION,
+	                 3, "string/function/table");
 	lua_settop(lua, 3);
 	init_match(&match, lua, push_pattern(lua, 2, true), subject);
 	policy_builder_init(&builder, lua);

@@ -85,8 +85,7 @@ static int session_set_note(lua_State *lua)
 	struct pn_slice key = policy_check_slice(lua, 2);
 	struct pn_slice value = policy_check_slice(lua, 3);
 
-	luaL_argcheck(lua, key.size > 0 && key.size <= NOTE_KEY_MAX, 2,
-		      "a key has 1 to 100 bytes");
+	luaL_argcheck(lua, key.size > 0 && key.size <= NOTE_KEY_MAX, 2, "a key has 1 to 100 bytes");
 	luaL_argcheck(lua, value.size <= NOTE_VALUE_MAX, 3, "a note has at most 4096 bytes");
 	policy_count_change(lua);
 	pn_session_set_note(call->session, key, value);
@@ -97,30 +96,30 @@ const struct policy_handle_type policy_session_type = {
 	.name = "session",
 	.properties =
 		(const struct policy_property[]){
-			{ "hello", push_hello },
-			{ "hostname", push_hostname },
-			{ "id", push_id },
-			{ "identity", push_identity },
-			{ "instance", push_instance },
-			{ "is_authenticated", push_is_authenticated },
-			{ "is_encrypted", push_is_encrypted },
-			{ "is_loopback", push_is_loopback },
-			{ "listener", push_listener },
-			{ "message", push_message },
-			{ "peer", push_peer },
-			{ "peer_count", push_peer_count },
-			{ "port", push_port },
-			{ "protocol", push_protocol },
-			{ "tls_cipher", push_tls_cipher },
-			{ "tls_server_name", push_tls_server_name },
-			{ "tls_version", push_tls_version },
-			{ NULL, NULL },
+			{"hello", push_hello},
+			{"hostname", push_hostname},
+			{"id", push_id},
+			{"identity", push_identity},
+			{"instance", push_instance},
+			{"is_authenticated", push_is_authenticated},
+			{"is_encrypted", push_is_encrypted},
+			{"is_loopback", push_is_loopback},
+			{"listener", push_listener},
+			{"message", push_message},
+			{"peer", push_peer},
+			{"peer_count", push_peer_count},
+			{"port", push_port},
+			{"protocol", push_protocol},
+			{"tls_cipher", push_tls_cipher},
+			{"tls_server_name", push_tls_server_name},
+			{"tls_version", push_tls_version},
+			{NULL, NULL},
 		},
 	.methods =
 		(const luaL_Reg[]){
-			{ "note", session_note },
-			{ "set_note", session_set_note },
-			{ NULL, NULL },
+			{"note", session_note},
+			{"set_note", session_set_note},
+			{NULL, NULL},
 		},
 };
 
@@ -158,7 +157,7 @@ static int attempt_secret_is(lua_State *lua)
 	struct pn_slice secret = credentials_of(call)->secret;
 
 	lua_pushboolean(lua, secret.size != 0 &&
-				     pn_equal_constant_time(secret, policy_check_slice(lua, 2)));
+	                             pn_equal_constant_time(secret, policy_check_slice(lua, 2)));
 	return 1;
 }
 
@@ -166,15 +165,15 @@ const struct policy_handle_type policy_attempt_type = {
 	.name = "attempt",
 	.properties =
 		(const struct policy_property[]){
-			{ "authorization", push_authorization },
-			{ "failures", push_failures },
-			{ "identity", push_claimed_identity },
-			{ "mechanism", push_mechanism },
-			{ NULL, NULL },
+			{"authorization", push_authorization},
+			{"failures", push_failures},
+			{"identity", push_claimed_identity},
+			{"mechanism", push_mechanism},
+			{NULL, NULL},
 		},
 	.methods =
 		(const luaL_Reg[]){
-			{ "secret_is", attempt_secret_is },
-			{ NULL, NULL },
+			{"secret_is", attempt_secret_is},
+			{NULL, NULL},
 		},
 };

@@ -93,7 +93,7 @@ static int map_bytes(lua_State *lua, char (*change)(char byte))
 	copy = lua_newuserdatauv(lua, text.size, 0);
 	for (size_t index = 0; index < text.size; index++)
 		copy[index] = change != NULL ? change(text.data[index])
-					     : text.data[text.size - 1 - index];
+		                             : text.data[text.size - 1 - index];
 	lua_pushlstring(lua, copy, text.size);
 	return 1;
 }
@@ -152,20 +152,20 @@ static int string_rep(lua_State *lua)
 void policy_push_string(lua_State *lua)
 {
 	static const luaL_Reg functions[] = {
-		{ "byte", string_byte },
-		{ "char", string_char },
-		{ "find", policy_string_find },
-		{ "format", policy_string_format },
-		{ "gmatch", policy_string_gmatch },
-		{ "gsub", policy_string_gsub },
-		{ "len", string_len },
-		{ "lower", string_lower },
-		{ "match", policy_string_match },
-		{ "rep", string_rep },
-		{ "reverse", string_reverse },
-		{ "sub", string_sub },
-		{ "upper", string_upper },
-		{ NULL, NULL },
+		{"byte", string_byte},
+		{"char", string_char},
+		{"find", policy_string_find},
+		{"format", policy_string_format},
+		{"gmatch", policy_string_gmatch},
+		{"gsub", policy_string_gsub},
+		{"len", string_len},
+		{"lower", string_lower},
+		{"match", policy_string_match},
+		{"rep", string_rep},
+		{"reverse", string_reverse},
+		{"sub", string_sub},
+		{"upper", string_upper},
+		{NULL, NULL},
 	};
 
 	lua_createtable(lua, 0, 13);

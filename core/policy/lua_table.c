@@ -30,7 +30,7 @@ static int table_concat(lua_State *lua)
 
 		if (type != LUA_TSTRING && type != LUA_TNUMBER)
 			return luaL_error(lua, "invalid value (at index %I) in table for 'concat'",
-					  (LUAI_UACINT)index);
+			                  (LUAI_UACINT)index);
 		policy_builder_add(&builder, policy_check_slice(lua, -1));
 		lua_pop(lua, 1);
 		if (index < last)
@@ -96,9 +96,9 @@ static int table_remove(lua_State *lua)
 	check_writable(lua, 1);
 	if (lua_gettop(lua) >= 2)
 		luaL_argcheck(lua,
-			      (position >= 1 && position <= length + 1) ||
-				      (length == 0 && position == 0),
-			      2, "position out of bounds");
+		              (position >= 1 && position <= length + 1) ||
+		                      (length == 0 && position == 0),
+		              2, "position out of bounds");
 	lua_rawgeti(lua, 1, position);
 	shift(lua, position + 1, length, false);
 	if (position <= length) {
@@ -121,13 +121,13 @@ static int table_move(lua_State *lua)
 	target = luaL_checkinteger(lua, 4);
 	if (last >= first) {
 		luaL_argcheck(lua, first > 0 || last < LUA_MAXINTEGER + first, 3,
-			      "too many elements to move");
+		              "too many elements to move");
 
 		lua_Integer count = last - first + 1;
 		bool is_up = target > first && target <= last && destination == 1;
 
 		luaL_argcheck(lua, target <= LUA_MAXINTEGER - count + 1, 4,
-			      "destination wrap around");
+		              "destination wrap around");
 		for (lua_Integer step = 0; step < count; step++) {
 			lua_Integer index = is_up ? count - 1 - step : step;
 
@@ -245,9 +245,10 @@ static int table_sort(lua_State *lua)
 void policy_push_table(lua_State *lua)
 {
 	static const luaL_Reg functions[] = {
-		{ "concat", table_concat }, { "insert", table_insert }, { "move", table_move },
-		{ "pack", table_pack },     { "remove", table_remove }, { "sort", table_sort },
-		{ "unpack", table_unpack }, { NULL, NULL },
+		{"concat", table_concat}, {"insert", table_insert},
+		{"move", table_move},     {"pack", table_pack},
+		{"remove", table_remove}, {"sort", table_sort},
+		{"unpack", table_unpack}, {NULL, NULL},
 	};
 
 	lua_createtable(lua, 0, 7);

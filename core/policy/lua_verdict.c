@@ -35,12 +35,12 @@ static void take_text(lua_State *lua, int index, const char *what, struct policy
 	struct pn_slice text = policy_check_slice(lua, index);
 
 	luaL_argcheck(lua, text.size < sizeof(verdict->text), index,
-		      lua_pushfstring(lua, "%s is longer than 255 bytes", what));
+	              lua_pushfstring(lua, "%s is longer than 255 bytes", what));
 	for (size_t at = 0; at < text.size; at++) {
 		unsigned char byte = (unsigned char)text.data[at];
 
 		luaL_argcheck(lua, byte >= ' ' && byte != 0x7f, index,
-			      lua_pushfstring(lua, "%s has a control character in it", what));
+		              lua_pushfstring(lua, "%s has a control character in it", what));
 	}
 	memcpy(verdict->text, text.data, text.size);
 }
@@ -72,23 +72,23 @@ static int push_refusal(lua_State *lua, enum pn_verdict kind, unsigned class)
 	lua_settop(lua, 3);
 	if (!lua_isnoneornil(lua, 1))
 		luaL_argcheck(lua, code >= class * 100 && code <= class * 100 + 99, 1,
-			      class == 5 ? "the code must be from 500 to 599"
-					 : "the code must be from 400 to 499");
+		              class == 5 ? "the code must be from 500 to 599"
+		                         : "the code must be from 400 to 499");
 	verdict = push_verdict(lua, kind);
 	verdict->code = (unsigned)code;
 	if (!lua_isnil(lua, 2)) {
 		struct pn_slice enhanced = policy_check_slice(lua, 2);
 
 		luaL_argcheck(lua, is_enhanced(enhanced, class), 2,
-			      class == 5 ? "the enhanced code must look like \"5.7.1\""
-					 : "the enhanced code must look like \"4.7.1\"");
+		              class == 5 ? "the enhanced code must look like \"5.7.1\""
+		                         : "the enhanced code must look like \"4.7.1\"");
 		memcpy(verdict->enhanced, enhanced.data, enhanced.size);
 	}
 	if (!lua_isnil(lua, 3))
 		take_text(lua, 3, "the text", verdict);
 	else if (verdict->code != 0)
 		snprintf(verdict->text, sizeof(verdict->text), "%s",
-			 class == 5 ? "refused by policy" : "not now, try again later");
+		         class == 5 ? "refused by policy" : "not now, try again later");
 	if (verdict->code == 0 && (!lua_isnil(lua, 2) || !lua_isnil(lua, 3)))
 		luaL_argerror(lua, 1, "a reply needs its code");
 	return 1;
@@ -168,7 +168,7 @@ static int verdict_tostring(lua_State *lua)
 
 	if (verdict->code != 0)
 		lua_pushfstring(lua, "%s(%d, \"%s\", \"%s\")", pn_verdict_name(verdict->verdict),
-				(int)verdict->code, verdict->enhanced, verdict->text);
+		                (int)verdict->code, verdict->enhanced, verdict->text);
 	else
 		lua_pushfstring(lua, "%s(%s)", pn_verdict_name(verdict->verdict), verdict->text);
 	return 1;
@@ -177,17 +177,17 @@ static int verdict_tostring(lua_State *lua)
 void policy_add_verdicts(lua_State *lua)
 {
 	static const luaL_Reg functions[] = {
-		{ "accept", verdict_accept },
-		{ "continue", verdict_continue },
-		{ "defer", verdict_defer },
-		{ "discard", verdict_discard },
-		{ "drop", verdict_drop },
-		{ "greylist", verdict_greylist },
-		{ "hold", verdict_hold },
-		{ "quarantine", verdict_quarantine },
-		{ "redirect", verdict_redirect },
-		{ "reject", verdict_reject },
-		{ NULL, NULL },
+		{"accept", verdict_accept},
+		{"continue", verdict_continue},
+		{"defer", verdict_defer},
+		{"discard", verdict_discard},
+		{"drop", verdict_drop},
+		{"greylist", verdict_greylist},
+		{"hold", verdict_hold},
+		{"quarantine", verdict_quarantine},
+		{"redirect", verdict_redirect},
+		{"reject", verdict_reject},
+		{NULL, NULL},
 	};
 
 	luaL_newmetatable(lua, VERDICT_TYPE);
@@ -207,9 +207,10 @@ void policy_read_verdict(lua_State *lua, int index, struct policy_run *run)
 
 	if (lua_isnil(lua, index)) {
 		if (run->unused_verdict_line != 0) {
-			lua_pushfstring(lua, "%s:%d: a verdict was made here and not returned: write "
-					     "`return` before it",
-					run->state->file->chunk, run->unused_verdict_line);
+			lua_pushfstring(lua,
+			                "%s:%d: a verdict was made here and not returned: write "
+			                "`return` before it",
+			                run->state->file->chunk, run->unused_verdict_line);
 			lua_error(lua);
 		}
 		run->verdict.verdict = PN_VERDICT_CONTINUE;

@@ -14,8 +14,8 @@ struct pn_lua_memory {
 	size_t limit; /* bytes; never 0 */
 	size_t used;
 	size_t peak;
-	size_t largest;  /* the largest block so far */
-	uint64_t churn;  /* bytes handed out since `pressed` was last called */
+	size_t largest;   /* the largest block so far */
+	uint64_t churn;   /* bytes handed out since `pressed` was last called */
 	bool was_refused; /* a request did not fit under the limit */
 
 	/* Called when a request was refused, and after every 64 KiB that were handed out. May be

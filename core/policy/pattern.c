@@ -48,17 +48,28 @@ static void set_add_range(uint32_t *set, unsigned first, unsigned last)
 static const char *class_ranges(char letter)
 {
 	switch (letter | 0x20) {
-	case 'a': return "azAZ";
-	case 'c': return "\x01\x1f\x7f\x7f";
-	case 'd': return "09";
-	case 'g': return "!~";
-	case 'l': return "az";
-	case 'p': return "!/:@[`{~";
-	case 's': return "\t\r  ";
-	case 'u': return "AZ";
-	case 'w': return "azAZ09";
-	case 'x': return "afAF09";
-	default: return NULL;
+	case 'a':
+		return "azAZ";
+	case 'c':
+		return "\x01\x1f\x7f\x7f";
+	case 'd':
+		return "09";
+	case 'g':
+		return "!~";
+	case 'l':
+		return "az";
+	case 'p':
+		return "!/:@[`{~";
+	case 's':
+		return "\t\r  ";
+	case 'u':
+		return "AZ";
+	case 'w':
+		return "azAZ09";
+	case 'x':
+		return "afAF09";
+	default:
+		return NULL;
 	}
 }
 
@@ -71,7 +82,7 @@ static bool is_letter(char byte)
 static void set_add_escape(uint32_t *set, char letter)
 {
 	const char *ranges = is_letter(letter) ? class_ranges(letter) : NULL;
-	uint32_t members[8] = { 0 };
+	uint32_t members[8] = {0};
 
 	if (ranges == NULL) {
 		set_add(set, (unsigned char)letter);
@@ -167,8 +178,7 @@ static const char *compile_close(struct compiler *compiler, struct pn_pattern_it
 }
 
 /* "%1" … "%9". */
-static const char *compile_back(struct compiler *compiler, struct pn_pattern_item *item,
-				char digit)
+static const char *compile_back(struct compiler *compiler, struct pn_pattern_item *item, char digit)
 {
 	item->kind = ITEM_BACK;
 	item->first = (uint8_t)(digit - '1');
@@ -181,7 +191,7 @@ static const char *compile_back(struct compiler *compiler, struct pn_pattern_ite
 /* What follows a '%' outside of sets; `at` is behind the letter. Sets *is_single where the item
  * may be repeated. */
 static const char *compile_escape(struct compiler *compiler, struct pn_pattern_item *item,
-				  bool *is_single)
+                                  bool *is_single)
 {
 	char letter = *compiler->at++;
 
@@ -273,9 +283,7 @@ size_t pn_pattern_size(struct pn_slice text)
 const char *pn_pattern_compile(struct pn_pattern *pattern, struct pn_slice text, bool may_anchor)
 {
 	const char *begin = text.size > 0 ? text.data : "";
-	struct compiler compiler = { .pattern = pattern,
-				     .at = begin,
-				     .end = begin + text.size };
+	struct compiler compiler = {.pattern = pattern, .at = begin, .end = begin + text.size};
 
 	memset(pattern, 0, sizeof(*pattern));
 	pattern->item_limit = item_limit(text);
@@ -317,8 +325,7 @@ static const char *subject_end(const struct pn_pattern_match *match)
 }
 
 /* Whether the byte at `at` fits an item that stands for one byte. */
-static bool fits(struct pn_pattern_match *match, const struct pn_pattern_item *item,
-		 const char *at)
+static bool fits(struct pn_pattern_match *match, const struct pn_pattern_item *item, const char *at)
 {
 	take_steps(match, 1);
 	if (at >= subject_end(match))
@@ -334,8 +341,8 @@ static bool fits(struct pn_pattern_match *match, const struct pn_pattern_item *i
 }
 
 /* "%bxy": the end of the balanced piece that begins here, or NULL. */
-static const char *match_balance(struct pn_pattern_match *match,
-				 const struct pn_pattern_item *item, const char *at)
+static const char *match_balance(struct pn_pattern_match *match, const struct pn_pattern_item *item,
+                                 const char *at)
 {
 	size_t depth = 1;
 
@@ -354,7 +361,7 @@ static const char *match_balance(struct pn_pattern_match *match,
 }
 
 static const char *match_back(struct pn_pattern_match *match, const struct pn_pattern_item *item,
-			      const char *at)
+                              const char *at)
 {
 	const struct pn_pattern_capture *capture = &match->captures[item->first];
 
@@ -368,7 +375,7 @@ static const char *match_back(struct pn_pattern_match *match, const struct pn_pa
 
 /* "%f[set]": the byte before is not in the set, the one here is; beyond both ends stands a NUL. */
 static bool match_frontier(struct pn_pattern_match *match, const struct pn_pattern_item *item,
-			   const char *at)
+                           const char *at)
 {
 	const uint32_t *set = match->pattern->sets[item->set];
 	unsigned char before = at == match->subject.data ? 0 : (unsigned char)at[-1];
@@ -379,7 +386,7 @@ static bool match_frontier(struct pn_pattern_match *match, const struct pn_patte
 
 /* Items that stand for a place or a piece, and do not repeat. Where they end, or NULL. */
 static const char *match_piece(struct pn_pattern_match *match, const struct pn_pattern_item *item,
-			       const char *at)
+                               const char *at)
 {
 	struct pn_pattern_capture *captures = match->captures;
 
@@ -387,14 +394,14 @@ static const char *match_piece(struct pn_pattern_match *match, const struct pn_p
 	case ITEM_SUBJECT_END:
 		return at == subject_end(match) ? at : NULL;
 	case ITEM_OPEN:
-		captures[item->first] = (struct pn_pattern_capture){ .start = at };
+		captures[item->first] = (struct pn_pattern_capture){.start = at};
 		return at;
 	case ITEM_CLOSE:
 		captures[item->first].size = (size_t)(at - captures[item->first].start);
 		return at;
 	case ITEM_POSITION:
 		captures[item->first] =
-			(struct pn_pattern_capture){ .start = at, .is_position = true };
+			(struct pn_pattern_capture){.start = at, .is_position = true};
 		return at;
 	case ITEM_BACK:
 		return match_back(match, item, at);
@@ -409,7 +416,7 @@ static const char *match_items(struct pn_pattern_match *match, size_t index, con
 
 /* As many as fit, and then fewer and fewer until the rest matches. */
 static const char *match_longest(struct pn_pattern_match *match, size_t index, const char *at,
-				 size_t least)
+                                 size_t least)
 {
 	const struct pn_pattern_item *item = &match->pattern->items[index];
 	size_t count = 0;
@@ -440,8 +447,8 @@ static const char *match_shortest(struct pn_pattern_match *match, size_t index, 
 }
 
 /*
- * Items from `index` on, at this place. Where the match ends, or NULL. Captures need no undoing when
- * it backs up: each way through the items passes all that stand before, and sets them again.
+ * Items from `index` on, at this place. Where the match ends, or NULL. Captures need no undoing
+ * when it backs up: each way through the items passes all that stand before, and sets them again.
  */
 static const char *match_items(struct pn_pattern_match *match, size_t index, const char *at)
 {

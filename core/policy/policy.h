@@ -17,13 +17,13 @@
 
 /* One mention of a policy file in the configuration. */
 struct pn_policy_file {
-	const char *path;             /* absolute */
-	const char *label;            /* as written: "antispam.lua" */
-	const char *const *allow;     /* libraries it is granted; NULL-terminated */
-	uint64_t cpu_ms;              /* of one run of a hook; at least 1 */
-	uint64_t wall_ms;             /* of its hooks that name no budget, waiting included; at least 1 */
-	uint64_t memory_bytes;        /* of the whole state; at least 1 MiB */
-	const char *file;             /* the configuration file and line that mention it */
+	const char *path;         /* absolute */
+	const char *label;        /* as written: "antispam.lua" */
+	const char *const *allow; /* libraries it is granted; NULL-terminated */
+	uint64_t cpu_ms;          /* of one run of a hook; at least 1 */
+	uint64_t wall_ms;      /* of its hooks that name no budget, waiting included; at least 1 */
+	uint64_t memory_bytes; /* of the whole state; at least 1 MiB */
+	const char *file;      /* the configuration file and line that mention it */
 	int line;
 };
 
@@ -41,9 +41,9 @@ struct pn_policy_hook {
  * modules, with the instance each belongs to.
  */
 PN_MUST_CHECK enum pn_status pn_policy_load(const struct pn_policy_file *files, size_t file_count,
-					    const struct pn_instance_use *libraries,
-					    size_t library_count, struct pn_policy_set **set_out,
-					    struct pn_error *error);
+                                            const struct pn_instance_use *libraries,
+                                            size_t library_count, struct pn_policy_set **set_out,
+                                            struct pn_error *error);
 
 /* The hooks of all files, in the order they were attached. */
 const struct pn_policy_hook *pn_policy_hooks(const struct pn_policy_set *set, size_t *count_out);

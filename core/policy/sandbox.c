@@ -25,7 +25,7 @@ int policy_unknown(lua_State *lua, const char *text, const char *word, const cha
 static int write_guarded(lua_State *lua)
 {
 	return luaL_error(lua, "\"%s\" belongs to the gateway and cannot be changed",
-			  lua_tostring(lua, lua_upvalueindex(1)));
+	                  lua_tostring(lua, lua_upvalueindex(1)));
 }
 
 static int read_missing(lua_State *lua)
@@ -42,7 +42,7 @@ static int read_missing(lua_State *lua)
 	}
 	words[count] = NULL;
 	return policy_unknown(lua, lua_pushfstring(lua, "%s has no \"%s\"", library, name), name,
-			      words);
+	                      words);
 }
 
 void policy_guard(lua_State *lua, const char *name)
@@ -92,9 +92,10 @@ static int read_unknown_word(lua_State *lua)
 
 	lua_settop(lua, 3);
 	if (is_offered(policy_state_of(lua)->file->set, name))
-		return luaL_error(lua, "this policy is not allowed \"%s\": write allow = { \"%s\" } "
-				       "where it is mentioned",
-				  name, name);
+		return luaL_error(lua,
+		                  "this policy is not allowed \"%s\": write allow = { \"%s\" } "
+		                  "where it is mentioned",
+		                  name, name);
 	for (lua_pushnil(lua); lua_next(lua, lua_upvalueindex(1)) != 0; lua_pop(lua, 1)) {
 		if (lua_type(lua, -2) == LUA_TSTRING && count < 127)
 			words[count++] = lua_tostring(lua, -2);
@@ -115,9 +116,10 @@ static int write_global(lua_State *lua)
 	if (lua_rawget(lua, lua_upvalueindex(1)) != LUA_TNIL)
 		return luaL_error(lua, "\"%s\" belongs to the gateway and cannot be changed", name);
 	if (!policy_state_of(lua)->is_loading)
-		return luaL_error(lua, "\"%s\" is not local: a hook cannot make globals, they would "
-				       "be shared by all sessions",
-				  name);
+		return luaL_error(lua,
+		                  "\"%s\" is not local: a hook cannot make globals, they would "
+		                  "be shared by all sessions",
+		                  name);
 	lua_settop(lua, 3);
 	lua_rawset(lua, 1);
 	return 0;

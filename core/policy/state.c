@@ -131,12 +131,12 @@ const char *policy_run_failure(struct policy_run *run, int status, char *room, s
 
 	if (run->killed == POLICY_KILLED_TIME) {
 		snprintf(room, size, "%s: used more than %llu ms of processor time", place_of(run),
-			 (unsigned long long)(run->cpu_limit_ns / 1000000u));
+		         (unsigned long long)(run->cpu_limit_ns / 1000000u));
 		return room;
 	}
 	if (run->killed == POLICY_KILLED_MEMORY) {
 		snprintf(room, size, "%s: used more than %llu bytes of memory", place_of(run),
-			 (unsigned long long)file->spec.memory_bytes);
+		         (unsigned long long)file->spec.memory_bytes);
 		return room;
 	}
 	if (status == LUA_YIELD)
@@ -155,7 +155,7 @@ const char *policy_run_failure(struct policy_run *run, int status, char *room, s
 /* Attributes of local variables: <close> would run code while an error passes by. */
 static enum pn_status refuse_close(const struct policy_file *file, struct pn_error *error)
 {
-	struct pn_lua_token before[2] = { 0 };
+	struct pn_lua_token before[2] = {0};
 	struct pn_lua_lexer lexer;
 	struct pn_lua_token token;
 
@@ -164,7 +164,7 @@ static enum pn_status refuse_close(const struct policy_file *file, struct pn_err
 		if (pn_lua_token_is(&token, ">") && pn_lua_token_is(&before[1], "close") &&
 		    pn_lua_token_is(&before[0], "<"))
 			return pn_fail(error, "%s:%d: <close> is not available in policies",
-				       file->chunk, before[1].line);
+			               file->chunk, before[1].line);
 		before[0] = before[1];
 		before[1] = token;
 	}
@@ -181,7 +181,7 @@ static int run_main_chunk(lua_State *lua)
 	lua_settop(lua, 0);
 	snprintf(name, sizeof(name), "@%s", file->chunk);
 	if (luaL_loadbufferx(lua, file->text.size ? file->text.data : "", file->text.size, name,
-			     "t") != LUA_OK)
+	                     "t") != LUA_OK)
 		return lua_error(lua);
 	policy_sandbox_push(lua, state);
 	if (lua_setupvalue(lua, 1, 1) == NULL)
@@ -209,12 +209,12 @@ static enum pn_status run_file(struct policy_state *state, struct pn_error *erro
 	policy_run_release(run, status == LUA_OK);
 	if (status == LUA_OK && state->hooks_seen != state->file->hook_count)
 		return pn_fail(error, "%s: attached other hooks when it was read again",
-			       state->file->chunk);
+		               state->file->chunk);
 	return status == LUA_OK ? PN_OK : PN_FAILED;
 }
 
 enum pn_status policy_state_new(struct policy_file *file, struct policy_state **state_out,
-				struct pn_error *error)
+                                struct pn_error *error)
 {
 	struct policy_state *state;
 

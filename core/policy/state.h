@@ -41,13 +41,13 @@ struct policy_run {
 	lua_State *lua;          /* NULL: to be made */
 	int reference;           /* keeps the coroutine from being collected */
 
-	uint64_t serial;                /* of this use; handles carry it */
-	size_t hook;                    /* index into file->hooks */
+	uint64_t serial; /* of this use; handles carry it */
+	size_t hook;     /* index into file->hooks */
 	const struct pn_stage_call *call;
-	struct pn_ticket call_ticket;   /* our copy: `call` may be gone when it is stale */
+	struct pn_ticket call_ticket; /* our copy: `call` may be gone when it is stale */
 	struct policy_verdict verdict;
-	unsigned changes;               /* made so far to session and message */
-	int unused_verdict_line;        /* where a verdict was made last; 0: nowhere */
+	unsigned changes;        /* made so far to session and message */
+	int unused_verdict_line; /* where a verdict was made last; 0: nowhere */
 
 	/* Budget. */
 	uint64_t cpu_limit_ns;
@@ -57,7 +57,7 @@ struct policy_run {
 	uint64_t step_limit;
 	uint64_t steps_unlooked; /* since the clock was looked at */
 	enum policy_killed killed;
-	char place[96];          /* where it was killed or failed: "file.lua:12" */
+	char place[96]; /* where it was killed or failed: "file.lua:12" */
 
 	/* Waiting. */
 	struct pn_ticket ticket;
@@ -84,9 +84,9 @@ struct policy_file {
 	struct policy_hook_entry *first;
 	struct policy_hook_entry **last;
 	size_t hook_count;
-	bool is_read;                  /* its hooks are known */
-	struct policy_state *state;    /* NULL: to be made */
-	struct policy_state *retired;  /* runs still wait in them */
+	bool is_read;                 /* its hooks are known */
+	struct policy_state *state;   /* NULL: to be made */
+	struct policy_state *retired; /* runs still wait in them */
 };
 
 struct policy_state {
@@ -126,9 +126,8 @@ static inline struct policy_state *policy_state_of(lua_State *lua)
  * A new state for the file: libraries in place, main chunk run, hooks attached. PN_OK, or
  * PN_FAILED with "FILE:LINE: what".
  */
-PN_MUST_CHECK enum pn_status policy_state_new(struct policy_file *file,
-					      struct policy_state **state_out,
-					      struct pn_error *error);
+PN_MUST_CHECK enum pn_status
+policy_state_new(struct policy_file *file, struct policy_state **state_out, struct pn_error *error);
 /* Cancels what waits in it, and closes it. */
 void policy_state_free(struct policy_state **state);
 
@@ -239,7 +238,7 @@ void policy_handle_push(lua_State *lua, enum policy_handle_kind kind);
 
 /* The call behind the handle at `index`; raises where it is another thing, or has ended. */
 const struct pn_stage_call *policy_handle_call(lua_State *lua, int index,
-					       enum policy_handle_kind kind);
+                                               enum policy_handle_kind kind);
 
 /* Counts a change (a note, an edit, a line of log): what costs memory of the gateway and not of the
  * script has a bound for each run of a hook. */

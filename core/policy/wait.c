@@ -26,13 +26,16 @@ struct pn_ticket pn_lua_ticket(lua_State *lua, uint64_t deadline_ms)
 	struct policy_run *run = state->running;
 
 	if (run == NULL || run->call == NULL)
-		luaL_error(lua, "nothing can be waited for while a policy file is read; do it in a hook");
+		luaL_error(
+			lua,
+			"nothing can be waited for while a policy file is read; do it in a hook");
 	if (!lua_isyieldable(lua))
-		luaL_error(lua, "nothing can be waited for here: inside a function that was given to "
-				"a library function, or in a metamethod");
+		luaL_error(lua,
+		           "nothing can be waited for here: inside a function that was given to "
+		           "a library function, or in a metamethod");
 	pn_ticket_cancel(run->ticket);
-	run->ticket = pn_ticket_open(NULL, policy_run_answered, run,
-				     deadline_ms == 0 ? 1 : deadline_ms);
+	run->ticket =
+		pn_ticket_open(NULL, policy_run_answered, run, deadline_ms == 0 ? 1 : deadline_ms);
 	return run->ticket;
 }
 
@@ -48,7 +51,7 @@ static int finish_wait(lua_State *lua, int status, lua_KContext context)
 }
 
 int pn_lua_wait(lua_State *lua, struct pn_ticket ticket,
-		int (*push)(lua_State *lua, const struct pn_answer *answer))
+                int (*push)(lua_State *lua, const struct pn_answer *answer))
 {
 	struct policy_run *run = policy_state_of(lua)->running;
 

@@ -20,7 +20,7 @@ static void check_tokens(struct pn_slice text)
 	pn_lua_lexer_init(&lexer, text);
 	while ((token = pn_lua_lexer_next(&lexer)).kind != PN_LUA_TOKEN_END) {
 		require(token.text.data >= behind &&
-			token.text.data + token.text.size <= text.data + text.size);
+		        token.text.data + token.text.size <= text.data + text.size);
 		require(token.line >= line);
 		behind = token.text.data + token.text.size;
 		line = token.line;
@@ -38,15 +38,15 @@ static void check_rows(const struct pn_config *config)
 	}
 	for (size_t index = 0; index < config->policy_count; index++)
 		require(config->policies[index].cpu_ms > 0 &&
-			config->policies[index].memory_bytes > 0 &&
-			config->policies[index].path[0] == '/');
+		        config->policies[index].memory_bytes > 0 &&
+		        config->policies[index].path[0] == '/');
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct pn_slice text = rest_of(data, size);
 	struct pn_config *config = NULL;
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 
 	if (size > 0)
 		check_tokens(text);

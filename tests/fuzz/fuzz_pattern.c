@@ -32,7 +32,7 @@ static void check_match(const struct pn_pattern_match *match)
 		const struct pn_pattern_capture *capture = &match->captures[index];
 
 		require(capture->start >= match->start &&
-			capture->start + capture->size <= match->end);
+		        capture->start + capture->size <= match->end);
 	}
 }
 
@@ -42,8 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool may_anchor = (pattern_size & 1) != 0;
 	struct pn_slice text = rest_of(data, size), pattern_text, subject;
 	struct pn_pattern *pattern;
-	struct pn_pattern_match match = { 0 };
-	struct budget budget = { 0 };
+	struct pn_pattern_match match = {0};
+	struct budget budget = {0};
 
 	if (text.size == 0)
 		return 0;

@@ -17,7 +17,7 @@ struct pn_config *read_config(const char *text, struct pn_error *error)
 
 struct pn_config *good_config(const char *text)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	struct pn_config *config = read_config(text, &error);
 
 	ck_assert_msg(config != NULL, "refused: %s", error.text);
@@ -37,8 +37,8 @@ const char *refusal_of(const char *text)
 
 int main(void)
 {
-	Suite *(*const suites[])(void) = { config_suite, refusal_suite, lines_suite,
-					   settings_suite, files_suite, NULL };
+	Suite *(*const suites[])(void) = {config_suite,   refusal_suite, lines_suite,
+	                                  settings_suite, files_suite,   NULL};
 
 	return run_suites(suites);
 }

@@ -15,7 +15,8 @@ static const char example[] =
 	"listen { \"127.0.0.1:993\", to = \"reader\", tls = \"implicit\" }\n"
 	"certificate { \"fullchain.pem\", key = \"/keys/key.pem\" }\n"
 	"domain \"Example.ORG\" { store = \"local\" }\n"
-	"module \"first\" { as = \"mx\", max_message_size = \"50M\", on = true, words = {\"a\", \"b\"} }\n"
+	"module \"first\" { as = \"mx\", max_message_size = \"50M\", on = true, words = {\"a\", "
+        "\"b\"} }\n"
 	"module \"second\" { as = \"reader\" }\n"
 	"module \"store_local\" { as = \"local\" }\n"
 	"module \"auth_file\" { path = data_directory .. \"/users\" }\n"
@@ -118,7 +119,8 @@ END_TEST
 
 START_TEST(mentions_need_no_table)
 {
-	struct pn_config *config = good_config("module \"a\"\nmodule \"b\" {}\ndomain \"x.test\"\n");
+	struct pn_config *config =
+		good_config("module \"a\"\nmodule \"b\" {}\ndomain \"x.test\"\n");
 
 	ck_assert_uint_eq(config->module_count, 2);
 	ck_assert_uint_eq(config->domain_count, 1);
@@ -128,11 +130,12 @@ END_TEST
 
 START_TEST(loops_and_locals_are_fine)
 {
-	struct pn_config *config = good_config("local base = 2000\n"
-					       "for index = 1, 3 do\n"
-					       "  listen { \"127.0.0.1:\" .. base + index, to = \"x\" }\n"
-					       "end\n"
-					       "module \"x\" {}\n");
+	struct pn_config *config =
+		good_config("local base = 2000\n"
+	                    "for index = 1, 3 do\n"
+	                    "  listen { \"127.0.0.1:\" .. base + index, to = \"x\" }\n"
+	                    "end\n"
+	                    "module \"x\" {}\n");
 
 	ck_assert_uint_eq(config->listener_count, 3);
 	ck_assert_str_eq(config->listeners[2].address, "127.0.0.1:2003");
@@ -148,10 +151,10 @@ START_TEST(environment_gives_text_or_number)
 	setenv("POSTERN_TEST_DATA", "/somewhere", 1);
 	unsetenv("POSTERN_TEST_NONE");
 	config = good_config("local offset = environment(\"POSTERN_TEST_OFFSET\", 0)\n"
-			     "local none = environment(\"POSTERN_TEST_NONE\", 7)\n"
-			     "data_directory = environment(\"POSTERN_TEST_DATA\", \"x\")\n"
-			     "listen { \"127.0.0.1:\" .. 2025 + offset + none, to = \"x\" }\n"
-			     "module \"x\"\n");
+	                     "local none = environment(\"POSTERN_TEST_NONE\", 7)\n"
+	                     "data_directory = environment(\"POSTERN_TEST_DATA\", \"x\")\n"
+	                     "listen { \"127.0.0.1:\" .. 2025 + offset + none, to = \"x\" }\n"
+	                     "module \"x\"\n");
 	ck_assert_str_eq(config->listeners[0].address, "127.0.0.1:2132");
 	ck_assert_str_eq(config->settings.data_directory, "/somewhere");
 	pn_config_free(&config);
@@ -175,7 +178,7 @@ START_TEST(the_digest_is_that_of_the_bytes)
 	struct pn_config *config = good_config("");
 
 	ck_assert_str_eq(config->digest,
-			 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	                 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 	pn_config_free(&config);
 }
 END_TEST

@@ -8,17 +8,18 @@
 
 #include "../exact.h"
 
-static const char *const files[] = { "quickstart.lua", "postern.lua", "examples/lmtp_backend.lua",
-				     "examples/two_stores.lua" };
+static const char *const files[] = {"quickstart.lua", "postern.lua", "examples/lmtp_backend.lua",
+                                    "examples/two_stores.lua"};
 
 static struct pn_config *read_shipped(const char *name)
 {
 	char path[600];
 	const char *slash = strrchr(__FILE__, '/');
 	struct pn_config *config = NULL;
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 
-	snprintf(path, sizeof(path), "%.*s/../../../conf/%s", (int)(slash - __FILE__), __FILE__, name);
+	snprintf(path, sizeof(path), "%.*s/../../../conf/%s", (int)(slash - __FILE__), __FILE__,
+	         name);
 	ck_assert_msg(pn_config_read(path, &config, &error) == PN_OK, "%s", error.text);
 	return config;
 }
@@ -37,9 +38,9 @@ END_TEST
 
 START_TEST(the_quick_start_keeps_its_contract)
 {
-	static const char *const addresses[] = { "127.0.0.1:3525", "127.0.0.1:3587",
-						 "127.0.0.1:3465", "127.0.0.1:3424",
-						 "127.0.0.1:3110", "127.0.0.1:3995" };
+	static const char *const addresses[] = {"127.0.0.1:3525", "127.0.0.1:3587",
+	                                        "127.0.0.1:3465", "127.0.0.1:3424",
+	                                        "127.0.0.1:3110", "127.0.0.1:3995"};
 	struct pn_config *config;
 
 	setenv("POSTERN_PORT_OFFSET", "1000", 1);
@@ -63,7 +64,7 @@ END_TEST
 
 Suite *files_suite(void)
 {
-	const TTest *const tests[] = { the_quick_start_keeps_its_contract, NULL };
+	const TTest *const tests[] = {the_quick_start_keeps_its_contract, NULL};
 	Suite *suite = suite_of("files", tests);
 	TCase *cases = tcase_create("each");
 

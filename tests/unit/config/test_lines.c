@@ -8,13 +8,13 @@
 START_TEST(keys_know_their_lines)
 {
 	struct pn_config *config = good_config("module \"other\" { four = 1 }\n"
-					       "module \"m\" { -- two = 2,\n"
-					       "  one = { \"three = 3\", \"}\" }, --[[ x = 1,\n"
-					       " ]]\n"
-					       "  two = [[\n"
-					       "text]], three = 1;\n"
-					       "  [\"four\"] = (1 + 2),\n"
-					       "}\n");
+	                                       "module \"m\" { -- two = 2,\n"
+	                                       "  one = { \"three = 3\", \"}\" }, --[[ x = 1,\n"
+	                                       " ]]\n"
+	                                       "  two = [[\n"
+	                                       "text]], three = 1;\n"
+	                                       "  [\"four\"] = (1 + 2),\n"
+	                                       "}\n");
 	const struct pn_setting *rows = config->modules[1].settings.rows;
 
 	ck_assert_uint_eq(config->modules[1].settings.count, 4);
@@ -32,8 +32,7 @@ END_TEST
 
 START_TEST(two_calls_on_one_line_are_told_apart_by_name)
 {
-	struct pn_config *config =
-		good_config("module \"a\" { x = 1 } module \"b\" {\n x = 1 }\n");
+	struct pn_config *config = good_config("module \"a\" { x = 1 } module \"b\" {\n x = 1 }\n");
 
 	ck_assert_int_eq(config->modules[0].settings.rows[0].line, 1);
 	ck_assert_int_eq(config->modules[1].settings.rows[0].line, 2);
@@ -61,8 +60,8 @@ static void check_tokens(const char *text, const char *const *tokens)
 		token = pn_lua_lexer_next(&lexer);
 		ck_assert_int_ne(token.kind, PN_LUA_TOKEN_END);
 		ck_assert_msg(token.text.size == strlen(*tokens) &&
-				      memcmp(token.text.data, *tokens, token.text.size) == 0,
-			      "wanted %s, got %.*s", *tokens, PN_SLICE_ARGS(token.text));
+		                      memcmp(token.text.data, *tokens, token.text.size) == 0,
+		              "wanted %s, got %.*s", *tokens, PN_SLICE_ARGS(token.text));
 	}
 	token = pn_lua_lexer_next(&lexer);
 	ck_assert_int_eq(token.kind, PN_LUA_TOKEN_END);
@@ -72,14 +71,14 @@ static void check_tokens(const char *text, const char *const *tokens)
 START_TEST(the_lexer_follows_the_manual)
 {
 	check_tokens("a = 'b\\'c' .. [==[ ]] ]==] -- d\n--[[ e\n]] f <= 0x1F.8p1 // \"\\\\\" ::g::",
-		     (const char *const[]){ "a", "=", "b\\'c", "..", " ]] ", "f", "<=",
-					    "0x1F.8p1", "//", "\\\\", "::", "g", "::", NULL });
-	check_tokens("a[b[1]]", (const char *const[]){ "a", "[", "b", "[", "1", "]", "]", NULL });
-	check_tokens("\"", (const char *const[]){ "", NULL });
-	check_tokens("[[", (const char *const[]){ "", NULL });
-	check_tokens("'\\", (const char *const[]){ "\\", NULL });
-	check_tokens("--", (const char *const[]){ NULL });
-	check_tokens("--[==[ x", (const char *const[]){ NULL });
+	             (const char *const[]){"a", "=", "b\\'c", "..", " ]] ", "f", "<=", "0x1F.8p1",
+	                                   "//", "\\\\", "::", "g", "::", NULL});
+	check_tokens("a[b[1]]", (const char *const[]){"a", "[", "b", "[", "1", "]", "]", NULL});
+	check_tokens("\"", (const char *const[]){"", NULL});
+	check_tokens("[[", (const char *const[]){"", NULL});
+	check_tokens("'\\", (const char *const[]){"\\", NULL});
+	check_tokens("--", (const char *const[]){NULL});
+	check_tokens("--[==[ x", (const char *const[]){NULL});
 }
 END_TEST
 

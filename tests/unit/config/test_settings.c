@@ -8,11 +8,11 @@
 
 START_TEST(the_table_is_right)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 
-	ck_assert_msg(pn_options_check_table(pn_gateway_options, sizeof(struct pn_option), &error) ==
-			      PN_OK,
-		      "%s", error.text);
+	ck_assert_msg(pn_options_check_table(pn_gateway_options, sizeof(struct pn_option),
+	                                     &error) == PN_OK,
+	              "%s", error.text);
 }
 END_TEST
 
@@ -28,7 +28,7 @@ START_TEST(no_limit_takes_zero)
 		if (strcmp(option->name, "edge_workers") == 0)
 			continue; /* 0: one for each processor */
 		snprintf(text, sizeof(text), "%s = %s\n", option->name,
-			 option->type == PN_OPTION_TYPE_DURATION ? "\"0s\"" : "0");
+		         option->type == PN_OPTION_TYPE_DURATION ? "\"0s\"" : "0");
 		ck_assert_ptr_nonnull(strstr(refusal_of(text), option->name));
 	}
 }
@@ -37,17 +37,17 @@ END_TEST
 START_TEST(every_setting_can_be_given)
 {
 	struct pn_config *config = good_config("hostname = \"a.test\"\n"
-					       "data_directory = \"data\"\n"
-					       "user = \"mail\"\n"
-					       "module_directories = { \"/m\" }\n"
-					       "control = \"127.0.0.1:2080\"\n"
-					       "control_socket = \"c.sock\"\n"
-					       "edge_workers = 3\n"
-					       "max_sessions_per_address = 5000\n"
-					       "stop_grace = \"1s\"\n"
-					       "history_size = \"2M\"\n"
-					       "resolvers = { \"127.0.0.53\", \"::1\" }\n"
-					       "log_level = \"debug\"\n");
+	                                       "data_directory = \"data\"\n"
+	                                       "user = \"mail\"\n"
+	                                       "module_directories = { \"/m\" }\n"
+	                                       "control = \"127.0.0.1:2080\"\n"
+	                                       "control_socket = \"c.sock\"\n"
+	                                       "edge_workers = 3\n"
+	                                       "max_sessions_per_address = 5000\n"
+	                                       "stop_grace = \"1s\"\n"
+	                                       "history_size = \"2M\"\n"
+	                                       "resolvers = { \"127.0.0.53\", \"::1\" }\n"
+	                                       "log_level = \"debug\"\n");
 
 	ck_assert_str_eq(config->settings.hostname, "a.test");
 	ck_assert_str_eq(config->settings.data_directory, "/etc/postern/data");

@@ -40,17 +40,26 @@ struct pn_session *fake_session(void)
 	struct pn_session *session = PN_ARENA_NEW(fake.arena, struct pn_session);
 
 	*session = (struct pn_session){
-		.id = "s0000000000000000001", .protocol = "fake", .instance = "mx",
-		.listener = "0.0.0.0:25", .hostname = "mx.example.org", .peer = "192.0.2.1",
-		.hello = "client.example.net", .identity = "", .tls_version = "",
-		.tls_cipher = "", .tls_server_name = "", .port = 4321, .peer_count = 1,
+		.id = "s0000000000000000001",
+		.protocol = "fake",
+		.instance = "mx",
+		.listener = "0.0.0.0:25",
+		.hostname = "mx.example.org",
+		.peer = "192.0.2.1",
+		.hello = "client.example.net",
+		.identity = "",
+		.tls_version = "",
+		.tls_cipher = "",
+		.tls_server_name = "",
+		.port = 4321,
+		.peer_count = 1,
 	};
 	return session;
 }
 
 struct pn_address fake_address(const char *text)
 {
-	struct pn_address address = { 0 };
+	struct pn_address address = {0};
 
 	if (text[0] == '\0')
 		return address;
@@ -98,8 +107,8 @@ static void stage_answered(void *user, const struct pn_answer *answer)
 }
 
 struct fake_call *fake_run(const struct pn_policy_hook *hook, struct pn_session *session,
-			   struct pn_transaction *transaction, struct pn_recipient *recipient,
-			   const void *subject)
+                           struct pn_transaction *transaction, struct pn_recipient *recipient,
+                           const void *subject)
 {
 	struct fake_call *call = calloc(1, sizeof(*call));
 
@@ -138,7 +147,7 @@ static struct fake_call *call_of(const struct pn_stage_call *call)
 }
 
 enum pn_verdict pn_refuse(const struct pn_stage_call *call, unsigned code, const char *enhanced,
-			  const char *format, ...)
+                          const char *format, ...)
 {
 	struct pn_reply *reply = &call_of(call)->reply;
 	va_list arguments;
@@ -152,10 +161,10 @@ enum pn_verdict pn_refuse(const struct pn_stage_call *call, unsigned code, const
 }
 
 static enum pn_verdict with_argument(const struct pn_stage_call *call, struct pn_slice argument,
-				     enum pn_verdict verdict)
+                                     enum pn_verdict verdict)
 {
 	snprintf(call_of(call)->argument, sizeof(call_of(call)->argument), "%.*s",
-		 PN_SLICE_ARGS(argument));
+	         PN_SLICE_ARGS(argument));
 	return verdict;
 }
 
@@ -198,7 +207,7 @@ const char *fake_outcome(const struct fake_call *call, char *room, size_t size)
 		snprintf(room, size, "failed: %s", call->failure);
 	else if (call->reply.code != 0)
 		snprintf(room, size, "%s %u %s %s", pn_verdict_name(call->verdict),
-			 call->reply.code, call->reply.enhanced, call->reply.text);
+		         call->reply.code, call->reply.enhanced, call->reply.text);
 	else if (call->argument[0] != '\0')
 		snprintf(room, size, "%s %s", pn_verdict_name(call->verdict), call->argument);
 	else
@@ -301,9 +310,9 @@ const struct pn_address *pn_transaction_sender(const struct pn_transaction *tran
 }
 
 const struct pn_parameter *pn_transaction_parameter(const struct pn_transaction *transaction,
-						    struct pn_slice name)
+                                                    struct pn_slice name)
 {
-	static const struct pn_parameter size = { PN_SLICE("SIZE"), PN_SLICE("1000") };
+	static const struct pn_parameter size = {PN_SLICE("SIZE"), PN_SLICE("1000")};
 
 	(void)transaction;
 	return pn_slice_equal_ignore_case(name, size.name) ? &size : NULL;
@@ -314,7 +323,8 @@ size_t pn_transaction_recipient_count(const struct pn_transaction *transaction)
 	return transaction->recipient_count;
 }
 
-struct pn_recipient *pn_transaction_recipient(const struct pn_transaction *transaction, size_t index)
+struct pn_recipient *pn_transaction_recipient(const struct pn_transaction *transaction,
+                                              size_t index)
 {
 	return (struct pn_recipient *)(uintptr_t)&transaction->recipients[index];
 }
@@ -330,7 +340,7 @@ const struct pn_address *pn_recipient_address(const struct pn_recipient *recipie
 }
 
 const struct pn_parameter *pn_recipient_parameter(const struct pn_recipient *recipient,
-						  struct pn_slice name)
+                                                  struct pn_slice name)
 {
 	(void)recipient, (void)name;
 	return NULL;
@@ -393,7 +403,7 @@ double pn_transaction_score(const struct pn_transaction *transaction)
 }
 
 void pn_transaction_set_fact(struct pn_transaction *transaction, struct pn_slice key,
-			     struct pn_slice value)
+                             struct pn_slice value)
 {
 	set_pair(transaction->facts, key, value);
 }
@@ -404,7 +414,7 @@ struct pn_slice pn_transaction_fact(const struct pn_transaction *transaction, st
 }
 
 void pn_transaction_set_note(struct pn_transaction *transaction, struct pn_slice key,
-			     struct pn_slice value)
+                             struct pn_slice value)
 {
 	set_pair(transaction->facts, key, value);
 }
@@ -415,7 +425,7 @@ struct pn_slice pn_transaction_note(const struct pn_transaction *transaction, st
 }
 
 static enum pn_status add_edit(struct pn_transaction *transaction, const char *verb,
-			       struct pn_slice name, size_t index, struct pn_slice value)
+                               struct pn_slice name, size_t index, struct pn_slice value)
 {
 	if (!pn_header_name_is_valid(name) || memchr(value.data, '\n', value.size) != NULL)
 		return PN_FAILED;
@@ -424,25 +434,25 @@ static enum pn_status add_edit(struct pn_transaction *transaction, const char *v
 	if (strcmp(verb, "add") != 0 && pn_header_find(&transaction->header, name, index) == NULL)
 		return PN_NOT_FOUND;
 	snprintf(transaction->edits[transaction->edit_count++], sizeof(transaction->edits[0]),
-		 "%s %.*s %zu %.*s", verb, PN_SLICE_ARGS(name), index, PN_SLICE_ARGS(value));
+	         "%s %.*s %zu %.*s", verb, PN_SLICE_ARGS(name), index, PN_SLICE_ARGS(value));
 	return PN_OK;
 }
 
 enum pn_status pn_transaction_header_add(struct pn_transaction *transaction, struct pn_slice name,
-					 struct pn_slice value)
+                                         struct pn_slice value)
 {
 	return add_edit(transaction, "add", name, 0, value);
 }
 
 enum pn_status pn_transaction_header_remove(struct pn_transaction *transaction,
-					    struct pn_slice name, size_t index)
+                                            struct pn_slice name, size_t index)
 {
 	return add_edit(transaction, "remove", name, index, PN_SLICE(""));
 }
 
 enum pn_status pn_transaction_header_replace(struct pn_transaction *transaction,
-					     struct pn_slice name, size_t index,
-					     struct pn_slice value)
+                                             struct pn_slice name, size_t index,
+                                             struct pn_slice value)
 {
 	return add_edit(transaction, "replace", name, index, value);
 }
@@ -464,7 +474,7 @@ struct pn_event *pn_event_new(enum pn_log_level level, const char *what)
 }
 
 struct pn_event *pn_session_event(struct pn_session *session, enum pn_log_level level,
-				  const char *what)
+                                  const char *what)
 {
 	(void)session;
 	return pn_event_new(level, what);
@@ -495,7 +505,7 @@ const char *fake_log(void)
 }
 
 void pn_running_enter(const char *module, const char *hook, const char *session,
-		      const char *transaction)
+                      const char *transaction)
 {
 	(void)module, (void)hook, (void)session, (void)transaction;
 }

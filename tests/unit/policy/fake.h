@@ -57,7 +57,7 @@ struct pn_transaction {
 struct fake_call {
 	struct pn_stage_call call; /* first: the gateway's functions find the rest by it */
 	struct pn_arena *arena;
-	enum pn_verdict verdict;   /* returned or answered; PENDING while it waits */
+	enum pn_verdict verdict; /* returned or answered; PENDING while it waits */
 	bool was_answered;
 	struct pn_reply reply;
 	char argument[256];
@@ -76,15 +76,15 @@ void fake_set_message(struct pn_transaction *transaction, const char *text);
 
 /* Runs a hook. The call is freed at reset. */
 struct fake_call *fake_run(const struct pn_policy_hook *hook, struct pn_session *session,
-			   struct pn_transaction *transaction, struct pn_recipient *recipient,
-			   const void *subject);
+                           struct pn_transaction *transaction, struct pn_recipient *recipient,
+                           const void *subject);
 
 /* The session (or the stage) goes on without the hook: its ticket is stale, its memory gone. */
 void fake_abandon(struct fake_call *call);
 
 /* What DNS says. `value` NULL and `outcome` not FOUND: no records. */
 void fake_dns(const char *name, enum pn_dns_type type, enum pn_dns_outcome outcome,
-	      const char *value, unsigned priority);
+              const char *value, unsigned priority);
 
 /* Delivers the answers that are there; then time passes, and deadlines with it. How many. */
 size_t fake_deliver(void);

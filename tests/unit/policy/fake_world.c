@@ -52,9 +52,9 @@ void fake_world_reset(void)
 /* ---- tickets ---- */
 
 struct pn_ticket pn_ticket_open(struct pn_session *session, pn_answered_function *answered,
-				void *user, uint64_t deadline_ms)
+                                void *user, uint64_t deadline_ms)
 {
-	struct pn_ticket ticket = { 0, 0 };
+	struct pn_ticket ticket = {0, 0};
 
 	(void)session;
 	while (tickets[ticket.slot].generation & 1) {
@@ -65,10 +65,10 @@ struct pn_ticket pn_ticket_open(struct pn_session *session, pn_answered_function
 	struct fake_ticket *slot = &tickets[ticket.slot];
 	uint32_t generation = slot->generation + 1;
 
-	*slot = (struct fake_ticket){ .generation = generation,
-				      .answered = answered,
-				      .user = user,
-				      .deadline_ms = now_ms + deadline_ms };
+	*slot = (struct fake_ticket){.generation = generation,
+	                             .answered = answered,
+	                             .user = user,
+	                             .deadline_ms = now_ms + deadline_ms};
 	ticket.generation = generation;
 	return ticket;
 }
@@ -93,7 +93,7 @@ void pn_ticket_cancel(struct pn_ticket ticket)
 }
 
 bool pn_ticket_answer(struct pn_ticket ticket, enum pn_answer_kind kind, enum pn_status status,
-		      void *result, void (*release)(void *result), const struct pn_error *error)
+                      void *result, void (*release)(void *result), const struct pn_error *error)
 {
 	struct fake_ticket *slot = &tickets[ticket.slot];
 
@@ -114,11 +114,11 @@ bool pn_ticket_answer(struct pn_ticket ticket, enum pn_answer_kind kind, enum pn
 static void deliver(uint32_t index)
 {
 	struct fake_ticket slot = tickets[index];
-	struct pn_answer answer = { .struct_size = sizeof(answer),
-				    .kind = slot.kind,
-				    .ticket = { index, slot.generation },
-				    .status = slot.status,
-				    .result = slot.result };
+	struct pn_answer answer = {.struct_size = sizeof(answer),
+	                           .kind = slot.kind,
+	                           .ticket = {index, slot.generation},
+	                           .status = slot.status,
+	                           .result = slot.result};
 
 	tickets[index].generation++;
 	slot.answered(slot.user, &answer);
@@ -172,7 +172,7 @@ size_t fake_open_tickets(void)
 /* ---- DNS ---- */
 
 void fake_dns(const char *name, enum pn_dns_type type, enum pn_dns_outcome outcome,
-	      const char *value, unsigned priority)
+              const char *value, unsigned priority)
 {
 	size_t index = 0;
 
@@ -190,9 +190,8 @@ void fake_dns(const char *name, enum pn_dns_type type, enum pn_dns_outcome outco
 	size_t record = names[index].count++;
 
 	snprintf(names[index].values[record], sizeof(names[index].values[0]), "%s", value);
-	names[index].records[record] =
-		(struct pn_dns_record){ .value = pn_slice_of(names[index].values[record]),
-					.priority = (uint16_t)priority };
+	names[index].records[record] = (struct pn_dns_record){
+		.value = pn_slice_of(names[index].values[record]), .priority = (uint16_t)priority};
 }
 
 void pn_dns_ask(const struct pn_dns_question *question, struct pn_ticket ticket)
@@ -222,8 +221,11 @@ enum pn_status pn_dns_type_of(struct pn_slice word, enum pn_dns_type *type_out)
 	static const struct {
 		const char *word;
 		enum pn_dns_type type;
-	} types[] = { { "A", PN_DNS_A },     { "AAAA", PN_DNS_AAAA }, { "MX", PN_DNS_MX },
-		      { "PTR", PN_DNS_PTR }, { "TXT", PN_DNS_TXT } };
+	} types[] = {{"A", PN_DNS_A},
+	             {"AAAA", PN_DNS_AAAA},
+	             {"MX", PN_DNS_MX},
+	             {"PTR", PN_DNS_PTR},
+	             {"TXT", PN_DNS_TXT}};
 
 	for (size_t index = 0; index < sizeof(types) / sizeof(types[0]); index++) {
 		if (word.size == strlen(types[index].word) &&

@@ -28,14 +28,14 @@ struct harness_limits {
 /* Loads a policy from a text as "test.lua". Fresh world. */
 void harness_load(struct harness *harness, const char *text);
 void harness_load_limited(struct harness *harness, const char *text,
-			  const struct harness_limits *limits);
+                          const struct harness_limits *limits);
 /* The same for a file. */
 void harness_load_file(struct harness *harness, const char *path, const char *label,
-		       const struct harness_limits *limits);
+                       const struct harness_limits *limits);
 void harness_free(struct harness *harness);
 
-/* Runs the first hook of a text at connection.open, answers what it waits for, and gives the outcome
- * in one line (fake_outcome). */
+/* Runs the first hook of a text at connection.open, answers what it waits for, and gives the
+ * outcome in one line (fake_outcome). */
 const char *outcome_of(const char *text);
 
 /* The same for a function body: `on("connection.open", function(session) BODY end)`. */

@@ -19,18 +19,18 @@ const char *harness_path(const char *path)
 }
 
 void harness_load_file(struct harness *harness, const char *path, const char *label,
-		       const struct harness_limits *limits)
+                       const struct harness_limits *limits)
 {
-	static const char *const everything[] = { "dns", NULL };
-	struct pn_policy_file file = { .path = path,
-				       .label = label,
-				       .allow = limits->allow ? limits->allow : everything,
-				       .cpu_ms = limits->cpu_ms ? limits->cpu_ms : 200,
-				       .wall_ms = 30000,
-				       .memory_bytes = limits->memory_bytes ? limits->memory_bytes
-									    : 16 * 1024 * 1024,
-				       .file = "postern.lua",
-				       .line = 7 };
+	static const char *const everything[] = {"dns", NULL};
+	struct pn_policy_file file = {.path = path,
+	                              .label = label,
+	                              .allow = limits->allow ? limits->allow : everything,
+	                              .cpu_ms = limits->cpu_ms ? limits->cpu_ms : 200,
+	                              .wall_ms = 30000,
+	                              .memory_bytes = limits->memory_bytes ? limits->memory_bytes
+	                                                                   : 16 * 1024 * 1024,
+	                              .file = "postern.lua",
+	                              .line = 7};
 	enum pn_status status;
 
 	fake_reset();
@@ -41,7 +41,7 @@ void harness_load_file(struct harness *harness, const char *path, const char *la
 }
 
 void harness_load_limited(struct harness *harness, const char *text,
-			  const struct harness_limits *limits)
+                          const struct harness_limits *limits)
 {
 	char path[] = "/tmp/postern-policy-XXXXXX";
 	int file = mkstemp(path);
@@ -54,7 +54,7 @@ void harness_load_limited(struct harness *harness, const char *text,
 
 void harness_load(struct harness *harness, const char *text)
 {
-	harness_load_limited(harness, text, &(struct harness_limits){ 0 });
+	harness_load_limited(harness, text, &(struct harness_limits){0});
 }
 
 void harness_free(struct harness *harness)
@@ -102,9 +102,9 @@ double cpu_ms(void)
 
 int main(void)
 {
-	Suite *(*const suites[])(void) = { pattern_suite, library_suite, hook_suite,
-					   handle_suite,  budget_suite,  wait_suite,
-					   hostile_suite, spec_suite,    shape_suite,  NULL };
+	Suite *(*const suites[])(void) = {pattern_suite, library_suite, hook_suite,    handle_suite,
+	                                  budget_suite,  wait_suite,    hostile_suite, spec_suite,
+	                                  shape_suite,   NULL};
 
 	return run_suites(suites);
 }

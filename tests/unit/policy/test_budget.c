@@ -7,11 +7,12 @@
 #include "../exact.h"
 #include "policy/state.h"
 
-static const char bomb[] = "on(\"connection.open\", function()\n"
-			   "  local text = \"x\" while true do text = text .. text end\n"
-			   "end)\n"
-			   "on(\"connection.open\", function() return drop() end)\n"
-			   "on(\"connection.open\", function() sleep(\"1s\") return accept() end)\n";
+static const char bomb[] =
+	"on(\"connection.open\", function()\n"
+	"  local text = \"x\" while true do text = text .. text end\n"
+	"end)\n"
+	"on(\"connection.open\", function() return drop() end)\n"
+	"on(\"connection.open\", function() sleep(\"1s\") return accept() end)\n";
 
 static void expect(const struct fake_call *call, const char *outcome)
 {
@@ -75,17 +76,17 @@ START_TEST(a_file_that_attaches_other_hooks_the_second_time_fails_them)
 	struct harness harness;
 
 	harness_load(&harness, "local text = \"x\"\n"
-			       "on(math.random(2) == 1 and \"connection.open\" or "
-			       "\"connection.close\", function()\n"
-			       "  while true do text = text .. text end\n"
-			       "end)\n");
+	                       "on(math.random(2) == 1 and \"connection.open\" or "
+	                       "\"connection.close\", function()\n"
+	                       "  while true do text = text .. text end\n"
+	                       "end)\n");
 	for (int round = 0; round < 20; round++) {
 		struct fake_call *call =
 			fake_run(&harness.hooks[0], fake_session(), NULL, NULL, NULL);
 
 		ck_assert(strstr(call->failure, "bytes of memory") != NULL ||
-			  strstr(call->failure,
-				 "on: attached another hook when the file was read again") != NULL);
+		          strstr(call->failure,
+		                 "on: attached another hook when the file was read again") != NULL);
 	}
 	harness_free(&harness);
 }
@@ -97,7 +98,7 @@ START_TEST(a_killed_coroutine_is_never_used_again)
 	struct policy_state *state;
 
 	harness_load(&harness, "on(\"connection.open\", function() while true do end end)\n"
-			       "on(\"connection.open\", function() end)\n");
+	                       "on(\"connection.open\", function() end)\n");
 	state = harness.set->files[0].state;
 	fake_run(&harness.hooks[1], fake_session(), NULL, NULL, NULL);
 	ck_assert_uint_eq(state->pool_size, 1);
@@ -127,10 +128,10 @@ START_TEST(each_run_has_a_budget_of_its_own)
 	double before;
 
 	harness_load_limited(&harness,
-			     "on(\"connection.open\", function()\n"
-			     "  for i = 1, 300000 do end\n"
-			     "end)\n",
-			     &(struct harness_limits){ .cpu_ms = 20 });
+	                     "on(\"connection.open\", function()\n"
+	                     "  for i = 1, 300000 do end\n"
+	                     "end)\n",
+	                     &(struct harness_limits){.cpu_ms = 20});
 	before = cpu_ms();
 	for (int round = 0; round < 200; round++)
 		expect(fake_run(&harness.hooks[0], fake_session(), NULL, NULL, NULL), "continue");
@@ -145,10 +146,10 @@ START_TEST(steps_bound_a_run_without_any_clock)
 	struct fake_call *call;
 
 	harness_load_limited(&harness,
-			     "on(\"connection.open\", function()\n"
-			     "  while true do end\n"
-			     "end)\n",
-			     &(struct harness_limits){ .cpu_ms = 1 });
+	                     "on(\"connection.open\", function()\n"
+	                     "  while true do end\n"
+	                     "end)\n",
+	                     &(struct harness_limits){.cpu_ms = 1});
 	call = fake_run(&harness.hooks[0], fake_session(), NULL, NULL, NULL);
 	expect(call, "failed: test.lua:2: used more than 1 ms of processor time");
 	harness_free(&harness);
@@ -157,7 +158,7 @@ END_TEST
 
 START_TEST(the_allocator_never_passes_its_limit)
 {
-	struct pn_lua_memory memory = { .limit = 1000 };
+	struct pn_lua_memory memory = {.limit = 1000};
 	void *first = pn_lua_memory_allocate(&memory, NULL, 5, 600);
 	void *second;
 

@@ -100,7 +100,7 @@ START_TEST(a_hostile_script_ends_in_its_budget)
 	ck_assert_msg(wanted[0] != '\0', "%s says nothing about what to expect", names[_i]);
 	before = cpu_ms();
 	harness_load_file(&harness, path, names[_i],
-			  &(struct harness_limits){ .cpu_ms = CPU_MS, .memory_bytes = MEMORY });
+	                  &(struct harness_limits){.cpu_ms = CPU_MS, .memory_bytes = MEMORY});
 	load_ms = cpu_ms() - before;
 	if (harness.set == NULL) {
 		snprintf(outcome, sizeof(outcome), "refused: %s", harness.error.text);
@@ -114,8 +114,8 @@ START_TEST(a_hostile_script_ends_in_its_budget)
 		fake_run(&harness.hooks[0], fake_session(), NULL, NULL, NULL);
 		harness_free(&harness);
 	}
-	ck_assert_msg(strstr(outcome, wanted) != NULL, "%s\nwanted %s\ngot    %s", names[_i], wanted,
-		      outcome);
+	ck_assert_msg(strstr(outcome, wanted) != NULL, "%s\nwanted %s\ngot    %s", names[_i],
+	              wanted, outcome);
 	ck_assert_msg(load_ms < 1020 * SLOWER, "%s: reading took %.1f ms", names[_i], load_ms);
 	ck_assert_msg(run_ms < CPU_MS + 20 * SLOWER, "%s took %.1f ms", names[_i], run_ms);
 	check_pristine();
@@ -130,7 +130,7 @@ END_TEST
 
 Suite *hostile_suite(void)
 {
-	const TTest *const tests[] = { the_set_is_there, NULL };
+	const TTest *const tests[] = {the_set_is_there, NULL};
 	Suite *suite = suite_of("hostile scripts", tests);
 	TCase *scripts = tcase_create("scripts");
 

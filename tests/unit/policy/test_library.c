@@ -56,12 +56,12 @@ static int library_forget(lua_State *lua)
 }
 
 static const struct pn_lua_function functions[] = {
-	{ "instance", "The number of the instance.", library_instance },
-	{ "spend", "Takes steps.", library_spend },
-	{ "wait", "Waits for a number.", library_wait },
-	{ "two_tickets", "Opens two tickets.", library_two_tickets },
-	{ "forget", "Opens a ticket and fails.", library_forget },
-	{ NULL, NULL, NULL },
+	{"instance", "The number of the instance.", library_instance},
+	{"spend", "Takes steps.", library_spend},
+	{"wait", "Waits for a number.", library_wait},
+	{"two_tickets", "Opens two tickets.", library_two_tickets},
+	{"forget", "Opens a ticket and fails.", library_forget},
+	{NULL, NULL, NULL},
 };
 
 static const struct pn_lua_library library = {
@@ -71,22 +71,26 @@ static const struct pn_lua_library library = {
 	.functions = functions,
 };
 
-static const struct pn_module module = { .name = "numbers", .lua_library = &library };
+static const struct pn_module module = {.name = "numbers", .lua_library = &library};
 
 static struct pn_policy_set *set;
 static struct pn_error error;
 
 static struct fake_call *start(const char *body, const char *allowed)
 {
-	struct pn_instance instance = { .module = &module, .name = "numbers" };
+	struct pn_instance instance = {.module = &module, .name = "numbers"};
 	static struct pn_instance kept;
-	struct pn_instance_use use = { .instance = &kept };
-	const char *const allow[] = { allowed, NULL };
+	struct pn_instance_use use = {.instance = &kept};
+	const char *const allow[] = {allowed, NULL};
 	char path[] = "/tmp/postern-policy-XXXXXX", text[2048];
-	struct pn_policy_file file = { .path = path, .label = "test.lua", .allow = allow,
-				       .cpu_ms = 50, .wall_ms = 1000,
-				       .memory_bytes = 4 * 1024 * 1024,
-				       .file = "postern.lua", .line = 3 };
+	struct pn_policy_file file = {.path = path,
+	                              .label = "test.lua",
+	                              .allow = allow,
+	                              .cpu_ms = 50,
+	                              .wall_ms = 1000,
+	                              .memory_bytes = 4 * 1024 * 1024,
+	                              .file = "postern.lua",
+	                              .line = 3};
 	int descriptor = mkstemp(path);
 	const struct pn_policy_hook *hooks;
 	size_t count;
@@ -129,8 +133,9 @@ START_TEST(a_library_must_be_allowed)
 	       "failed: test.lua:1: this policy is not allowed \"numbers\": write allow = { "
 	       "\"numbers\" } where it is mentioned");
 	ck_assert_ptr_null(start("", "numbes"));
-	ck_assert_str_eq(error.text, "postern.lua:3: policy \"test.lua\" is allowed \"numbes\", which "
-				     "nothing offers; did you mean \"numbers\"?");
+	ck_assert_str_eq(error.text,
+	                 "postern.lua:3: policy \"test.lua\" is allowed \"numbes\", which "
+	                 "nothing offers; did you mean \"numbers\"?");
 }
 END_TEST
 

@@ -16,7 +16,7 @@
 /* Runs the file with the libraries of a policy and no hook around them. */
 static void answers_of_ours(const char *path, struct pn_buffer *out)
 {
-	struct policy_state state = { .memory = { .limit = 64 * 1024 * 1024 } };
+	struct policy_state state = {.memory = {.limit = 64 * 1024 * 1024}};
 	lua_State *lua = luaL_newstate();
 	size_t size;
 	const char *text;
@@ -72,16 +72,17 @@ START_TEST(patterns_and_libraries_answer_as_those_of_the_interpreter)
 	answers_of_ours(path, &ours);
 	ck_assert_uint_gt(ours.size, 100000);
 	if (!answers_of_the_system(path, &theirs)) {
-		fprintf(stderr, "SKIPPED: lua5.4 is not installed, the libraries were compared with "
-				"nothing\n");
+		fprintf(stderr,
+		        "SKIPPED: lua5.4 is not installed, the libraries were compared with "
+		        "nothing\n");
 		pn_buffer_clear(&ours);
 		return;
 	}
 	while (at < ours.size && at < theirs.size && ours.data[at] == theirs.data[at])
 		line += ours.data[at++] == 1;
 	ck_assert_msg(at == ours.size && at == theirs.size,
-		      "answer %zu differs at byte %zu:\nours   %.60s\ntheirs %.60s", line + 1, at,
-		      ours.data + (at > 30 ? at - 30 : 0), theirs.data + (at > 30 ? at - 30 : 0));
+	              "answer %zu differs at byte %zu:\nours   %.60s\ntheirs %.60s", line + 1, at,
+	              ours.data + (at > 30 ? at - 30 : 0), theirs.data + (at > 30 ? at - 30 : 0));
 	pn_buffer_clear(&ours);
 	pn_buffer_clear(&theirs);
 }
@@ -102,9 +103,8 @@ static uint64_t steps_of(const char *pattern_text, struct pn_slice subject, bool
 {
 	struct pn_slice text = exact(pn_slice_of(pattern_text));
 	struct pn_pattern *pattern = malloc(pn_pattern_size(text));
-	struct pn_pattern_match match = { .pattern = pattern,
-					  .subject = subject,
-					  .spend = count_steps };
+	struct pn_pattern_match match = {
+		.pattern = pattern, .subject = subject, .spend = count_steps};
 
 	spent = 0;
 	ck_assert_ptr_null(pn_pattern_compile(pattern, text, true));
@@ -158,9 +158,8 @@ START_TEST(every_short_pattern_is_safe)
 			struct pn_slice text =
 				exact_word(alphabet, sizeof(alphabet) - 1, length, word);
 			struct pn_pattern *pattern = malloc(pn_pattern_size(text));
-			struct pn_pattern_match match = { .pattern = pattern,
-							  .subject = subject,
-							  .spend = count_steps };
+			struct pn_pattern_match match = {
+				.pattern = pattern, .subject = subject, .spend = count_steps};
 
 			if (pn_pattern_compile(pattern, text, true) == NULL)
 				pn_pattern_search(&match, subject.data);

@@ -15,9 +15,8 @@
 
 enum { SEEDS = 300 }; /* of 400 calls each */
 
-static const struct pn_credentials credentials = { .mechanism = "PLAIN",
-						   .identity = { "alice@example.org", 17 },
-						   .secret = { "sesame", 6 } };
+static const struct pn_credentials credentials = {
+	.mechanism = "PLAIN", .identity = {"alice@example.org", 17}, .secret = {"sesame", 6}};
 
 static void finish(const struct harness *harness)
 {
@@ -40,8 +39,7 @@ START_TEST(calls_of_every_shape_come_back)
 	char path[600];
 
 	snprintf(path, sizeof(path), "%s", harness_path("tests/policy/shapes.lua"));
-	harness_load_file(&harness, path, "shapes.lua",
-			  &(struct harness_limits){ .cpu_ms = 1000 });
+	harness_load_file(&harness, path, "shapes.lua", &(struct harness_limits){.cpu_ms = 1000});
 	ck_assert_msg(harness.set != NULL, "%s", harness.error.text);
 	for (uint16_t seed = 1; seed <= SEEDS; seed++) {
 		struct pn_session *session = fake_session();
@@ -53,8 +51,8 @@ START_TEST(calls_of_every_shape_come_back)
 		session->port = seed;
 		fake_set_message(transaction, "Subject: x\r\nSubject: y\r\n\r\n");
 		fake_run(hook, session, hook->stage == PN_STAGE_AUTH_VERIFY ? NULL : transaction,
-			 hook->stage == PN_STAGE_MAILBOX_DELIVER ? recipient : NULL,
-			 hook->stage == PN_STAGE_AUTH_VERIFY ? &credentials : NULL);
+		         hook->stage == PN_STAGE_MAILBOX_DELIVER ? recipient : NULL,
+		         hook->stage == PN_STAGE_AUTH_VERIFY ? &credentials : NULL);
 		finish(&harness);
 	}
 	harness_free(&harness);
@@ -102,14 +100,14 @@ START_TEST(running_out_of_memory_anywhere_fails_the_hook_alone)
 		ck_assert_int_ne(call->verdict, PN_VERDICT_PENDING);
 		/* Lua says the same of a stack that cannot grow, whatever the reason. */
 		bool is_short = strstr(call->failure, "memory") != NULL ||
-				strstr(call->failure, "stack overflow") != NULL;
+		                strstr(call->failure, "stack overflow") != NULL;
 
 		if (call->failure[0] == '\0')
 			rejected++;
 		else
 			failed += is_short;
 		ck_assert_msg(call->failure[0] == '\0' || is_short, "with %zu bytes: %s", room,
-			      call->failure);
+		              call->failure);
 		finish(&harness);
 		harness_free(&harness);
 	}
@@ -125,12 +123,12 @@ START_TEST(a_file_that_does_not_fit_is_refused)
 		struct harness harness;
 
 		harness_load_limited(&harness, diligent,
-				     &(struct harness_limits){ .memory_bytes = memory });
+		                     &(struct harness_limits){.memory_bytes = memory});
 		if (harness.set != NULL)
 			harness_free(&harness);
 		else
 			ck_assert_msg(strstr(harness.error.text, "memory") != NULL, "%s",
-				      harness.error.text);
+			              harness.error.text);
 	}
 }
 END_TEST

@@ -101,7 +101,7 @@ static int word_run(lua_State *lua)
 			continue;
 		has_run = true;
 		call = fake_run(&spec.harness.hooks[index], spec.session, spec.transaction,
-				recipient, NULL);
+		                recipient, NULL);
 		while (call->verdict == PN_VERDICT_PENDING)
 			fake_advance(1);
 		if (strcmp(fake_outcome(call, room, sizeof(room)), "continue") != 0)
@@ -124,14 +124,16 @@ static int word_policy(lua_State *lua)
 	luaL_checkstring(lua, 1);
 	lua_settop(lua, 2);
 	/* The text, with the replacements that a user of the script would type. */
-	if (luaL_loadstring(lua, "local path, changes = ...\n"
-				 "local file = assert(io.open(path)) local text = file:read('a') file:close()\n"
-				 "for old, new in pairs(changes or {}) do\n"
-				 "  local first, last = text:find(old, 1, true)\n"
-				 "  assert(first, 'nothing to replace: ' .. old)\n"
-				 "  text = text:sub(1, first - 1) .. new .. text:sub(last + 1)\n"
-				 "end\n"
-				 "return text\n") != LUA_OK)
+	if (luaL_loadstring(
+		    lua,
+		    "local path, changes = ...\n"
+		    "local file = assert(io.open(path)) local text = file:read('a') file:close()\n"
+		    "for old, new in pairs(changes or {}) do\n"
+		    "  local first, last = text:find(old, 1, true)\n"
+		    "  assert(first, 'nothing to replace: ' .. old)\n"
+		    "  text = text:sub(1, first - 1) .. new .. text:sub(last + 1)\n"
+		    "end\n"
+		    "return text\n") != LUA_OK)
 		return lua_error(lua);
 	lua_pushstring(lua, harness_path(lua_tostring(lua, 1)));
 	lua_pushvalue(lua, 2);
@@ -141,8 +143,7 @@ static int word_policy(lua_State *lua)
 	fclose(out);
 	if (spec.harness.set != NULL)
 		pn_policy_free(spec.harness.set);
-	harness_load_file(&spec.harness, path, lua_tostring(lua, 1),
-			  &(struct harness_limits){ 0 });
+	harness_load_file(&spec.harness, path, lua_tostring(lua, 1), &(struct harness_limits){0});
 	remove(path);
 	if (spec.harness.set == NULL)
 		return luaL_error(lua, "%s", spec.harness.error.text);
@@ -165,7 +166,7 @@ static int word_equal(lua_State *lua)
 {
 	if (!lua_rawequal(lua, 1, 2) && !lua_compare(lua, 1, 2, LUA_OPEQ))
 		return luaL_error(lua, "wanted %s, got %s %s", luaL_tolstring(lua, 2, NULL),
-				  luaL_tolstring(lua, 1, NULL), luaL_optstring(lua, 3, ""));
+		                  luaL_tolstring(lua, 1, NULL), luaL_optstring(lua, 3, ""));
 	return 0;
 }
 
@@ -197,9 +198,14 @@ static int word_score(lua_State *lua)
 START_TEST(a_spec_holds)
 {
 	static const luaL_Reg words[] = {
-		{ "dns", word_dns },     { "equal", word_equal },         { "it", word_it },
-		{ "policy", word_policy }, { "questions", word_questions }, { "run", word_run },
-		{ "score", word_score }, { NULL, NULL },
+		{"dns", word_dns},
+		{"equal", word_equal},
+		{"it", word_it},
+		{"policy", word_policy},
+		{"questions", word_questions},
+		{"run", word_run},
+		{"score", word_score},
+		{NULL, NULL},
 	};
 	char path[600];
 	lua_State *lua = luaL_newstate();
@@ -247,8 +253,9 @@ START_TEST(no_script_is_without_a_spec)
 		if (size <= 4 || strcmp(entry->d_name + size - 4, ".lua") != 0)
 			continue;
 		for (int index = 0; index < spec_count; index++)
-			has_spec = has_spec || (strncmp(specs[index], entry->d_name, size - 4) == 0 &&
-						strcmp(specs[index] + size - 4, ".spec.lua") == 0);
+			has_spec =
+				has_spec || (strncmp(specs[index], entry->d_name, size - 4) == 0 &&
+			                     strcmp(specs[index] + size - 4, ".spec.lua") == 0);
 		ck_assert_msg(has_spec, "%s has no spec", entry->d_name);
 	}
 	closedir(directory);
@@ -257,7 +264,7 @@ END_TEST
 
 Suite *spec_suite(void)
 {
-	const TTest *const tests[] = { no_script_is_without_a_spec, NULL };
+	const TTest *const tests[] = {no_script_is_without_a_spec, NULL};
 	Suite *suite = suite_of("specs", tests);
 	TCase *cases = tcase_create("files");
 

@@ -34,8 +34,8 @@ static void expect(const struct fake_call *call, const char *outcome)
 START_TEST(dns_lookup_waits_and_returns_values)
 {
 	struct fake_call *call = start("local l, why = dns.lookup(\"found.test\", \"A\")\n"
-				       "assert(why == nil and #l == 2 and l[1] == \"192.0.2.7\")\n"
-				       "return reject(550, nil, l[2])");
+	                               "assert(why == nil and #l == 2 and l[1] == \"192.0.2.7\")\n"
+	                               "return reject(550, nil, l[2])");
 
 	ck_assert_int_eq(call->verdict, PN_VERDICT_PENDING);
 	ck_assert(!call->was_answered);
@@ -48,13 +48,13 @@ END_TEST
 
 START_TEST(dns_lookup_says_why_there_is_nothing)
 {
-	struct fake_call *call = start(
-		"local reasons = {}\n"
-		"for _, name in ipairs { \"empty.test\", \"none.test\", \"broken.test\", \"a b\", \"\" } do\n"
-		"  local list, why = dns.lookup(name, \"A\")\n"
-		"  assert(list == nil) reasons[#reasons + 1] = why\n"
-		"end\n"
-		"return reject(550, nil, table.concat(reasons, \" \"))");
+	struct fake_call *call = start("local reasons = {}\n"
+	                               "for _, name in ipairs { \"empty.test\", \"none.test\", "
+	                               "\"broken.test\", \"a b\", \"\" } do\n"
+	                               "  local list, why = dns.lookup(name, \"A\")\n"
+	                               "  assert(list == nil) reasons[#reasons + 1] = why\n"
+	                               "end\n"
+	                               "return reject(550, nil, table.concat(reasons, \" \"))");
 
 	fake_deliver();
 	expect(call, "reject 550  no_data no_name trouble no_name no_name");
@@ -65,9 +65,9 @@ END_TEST
 START_TEST(mx_comes_by_preference)
 {
 	struct fake_call *call = start("local l = dns.lookup(\"mail.test\", \"MX\")\n"
-				       "local r = dns.records(\"mail.test\", \"MX\")\n"
-				       "assert(r[1].priority == 10 and r.secure == false)\n"
-				       "return reject(550, nil, l[1] .. \" \" .. r[2].value)");
+	                               "local r = dns.records(\"mail.test\", \"MX\")\n"
+	                               "assert(r[1].priority == 10 and r.secure == false)\n"
+	                               "return reject(550, nil, l[1] .. \" \" .. r[2].value)");
 
 	fake_deliver();
 	expect(call, "reject 550  first.test second.test");
@@ -86,7 +86,7 @@ END_TEST
 START_TEST(sleep_waits_for_its_time)
 {
 	struct fake_call *call = start("local t = clock.monotonic() sleep(\"100ms\")\n"
-				       "assert(clock.monotonic() - t >= 0.1) return drop()");
+	                               "assert(clock.monotonic() - t >= 0.1) return drop()");
 
 	fake_advance(99);
 	ck_assert_int_eq(call->verdict, PN_VERDICT_PENDING);
@@ -98,14 +98,14 @@ END_TEST
 
 START_TEST(waiting_works_inside_pcall_and_iterators)
 {
-	struct fake_call *call =
-		start("local ok, l = pcall(dns.lookup, \"found.test\", \"A\")\n"
-		      "assert(ok and #l == 2)\n"
-		      "local ok, e = pcall(function() sleep(\"1ms\") error(\"x\", 0) end)\n"
-		      "assert(not ok and e == \"x\")\n"
-		      "local t = setmetatable({}, { __pairs = function(t) sleep(\"1ms\") return next, "
-		      "{ 1 } end })\n"
-		      "for k in pairs(t) do return drop() end");
+	struct fake_call *call = start(
+		"local ok, l = pcall(dns.lookup, \"found.test\", \"A\")\n"
+		"assert(ok and #l == 2)\n"
+		"local ok, e = pcall(function() sleep(\"1ms\") error(\"x\", 0) end)\n"
+		"assert(not ok and e == \"x\")\n"
+		"local t = setmetatable({}, { __pairs = function(t) sleep(\"1ms\") return next, "
+		"{ 1 } end })\n"
+		"for k in pairs(t) do return drop() end");
 
 	fake_advance(1000);
 	fake_advance(1000);
@@ -118,7 +118,8 @@ END_TEST
 START_TEST(waiting_in_a_callback_is_refused_with_words)
 {
 	expect(start("string.gsub(\"x\", \"x\", function() sleep(\"1ms\") end)"),
-	       "failed: test.lua:1: nothing can be waited for here: inside a function that was given "
+	       "failed: test.lua:1: nothing can be waited for here: inside a function that was "
+	       "given "
 	       "to a library function, or in a metamethod");
 	harness_free(&harness);
 }
@@ -146,7 +147,7 @@ END_TEST
 START_TEST(a_session_that_ends_takes_its_hook_along)
 {
 	struct fake_call *call = start("dns.lookup(\"found.test\", \"A\")\n"
-				       "log.info(\"must not run\" .. session.peer)");
+	                               "log.info(\"must not run\" .. session.peer)");
 
 	fake_abandon(call);
 	fake_deliver();
@@ -188,8 +189,8 @@ START_TEST(the_budget_counts_on_after_waiting)
 	before = cpu_ms();
 	while (call->verdict == PN_VERDICT_PENDING)
 		fake_advance(1);
-	ck_assert_msg(strstr(call->failure, "used more than 200 ms of processor time") != NULL, "%s",
-		      call->failure);
+	ck_assert_msg(strstr(call->failure, "used more than 200 ms of processor time") != NULL,
+	              "%s", call->failure);
 	ck_assert(cpu_ms() - before < 1000);
 	harness_free(&harness);
 }
