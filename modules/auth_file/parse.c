@@ -87,7 +87,7 @@ static enum pn_status read_hash(struct reader *reader, struct pn_slice text,
 	if (pn_slice_find(text, '\0') < text.size || !auth_file_hash_is_good(hash))
 		return complain(reader,
 		                "the password hash is not one that can be used: make one with "
-		                "\"mkpasswd -m yescrypt\", or write ! for an account that cannot "
+		                "\"postern password\", or write ! for an account that cannot "
 		                "log in");
 	entry->hash = hash;
 	if (reader->table->stand_in == NULL)
