@@ -124,7 +124,7 @@ static void stop_http(void)
 		return;
 	pn_watch_free(&control.http_watch, false);
 	pn_timer_free(&control.http_timer);
-	MHD_quiesce_daemon(control.http); /* the socket is the master's */
+	close(MHD_quiesce_daemon(control.http)); /* our copy; the socket is the master's */
 	MHD_stop_daemon(control.http);
 	control.http = NULL;
 	free(control.http_address);
@@ -291,6 +291,9 @@ static void keep_house(void *unused)
 
 enum pn_status pn_control_use(const struct pn_assembly *assembly, struct pn_error *error)
 {
+	const char *address = assembly->config->settings.control;
+	enum pn_status status;
+
 	if (control.socket_watch == NULL) {
 		control.socket = pn_listening_descriptor("control-socket");
 		if (control.socket >= 0 && pn_watch_new(control.socket, client_waits, NULL,
@@ -301,7 +304,10 @@ enum pn_status pn_control_use(const struct pn_assembly *assembly, struct pn_erro
 		control.house_timer = pn_timer_new(keep_house, NULL);
 		pn_timer_set(control.house_timer, HOUSE_MS);
 	}
-	return start_http(assembly->config->settings.control, error);
+	status = start_http(address, error);
+	/* What the edge workers listen to is none of ours: held here, it would outlive its removal. */
+	pn_listening_keep_only("control-socket", address);
+	return status;
 }
 
 void pn_control_stop(void)

@@ -141,6 +141,16 @@ enum pn_status pn_listening_use(const struct pn_assembly *assembly, struct pn_er
 	return PN_OK;
 }
 
+void pn_listening_keep_only(const char *first, const char *second)
+{
+	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {
+		const char *address = listenings[i].address;
+
+		if (address != NULL && strcmp(address, first) != 0 && strcmp(address, second) != 0)
+			forget(&listenings[i]);
+	}
+}
+
 void pn_listening_resume(void)
 {
 	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {

@@ -419,16 +419,20 @@ static void replace_worker(struct master_worker *worker)
 		worker->is_wanted = true; /* no free slot: the same one, when it has ended */
 }
 
-static void answer_asker(const char *text)
+static void answer(const char *asker, const char *text)
 {
 	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
 		struct master_worker *worker = &master.workers[i];
 
-		if (master.reload_asker[0] != '\0' && worker->pid != 0 &&
-		    worker->kind == PN_WORKER_CONTROL && worker->state != WORKER_LEAVING)
-			(void)!pn_channel_send(worker->channel, -1, "result\n%s\n%s",
-					       master.reload_asker, text);
+		if (asker[0] != '\0' && worker->pid != 0 && worker->kind == PN_WORKER_CONTROL &&
+		    worker->state != WORKER_LEAVING)
+			(void)!pn_channel_send(worker->channel, -1, "result\n%s\n%s", asker, text);
 	}
+}
+
+static void answer_asker(const char *text)
+{
+	answer(master.reload_asker, text);
 	master.reload_asker[0] = '\0';
 }
 
@@ -458,9 +462,9 @@ static void begin_reload(const char *asker)
 {
 	struct pn_error error;
 
-	if (master.next != NULL || !master.has_served || master.is_stopping) {
-		snprintf(master.reload_asker, sizeof(master.reload_asker), "%s", asker);
-		answer_asker("failed another reload is under way");
+	if (master.next != NULL || master.reload_asker[0] != '\0' || !master.has_served ||
+	    master.is_stopping) {
+		answer(asker, "failed another reload is under way");
 		return;
 	}
 	snprintf(master.reload_asker, sizeof(master.reload_asker), "%s", asker);
@@ -492,16 +496,29 @@ static bool all_are_ready(void)
 	return true;
 }
 
+static bool any_wants_replacing(void)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		if (master.workers[i].state == WORKER_READY && master.workers[i].wants_replacing)
+			return true;
+	}
+	return false;
+}
+
 /* Everybody is ready: from here on there is no way back, and none is needed. */
 static void finish_reload(void)
 {
 	struct master_config *old = master.current;
 	bool is_first = !master.has_served;
-	char text[100];
 
 	master.current = master.next;
 	master.next = NULL;
 	atomic_store(&master.shared->generation, master.current->number);
+	if (!is_first)
+		atomic_fetch_add(&master.shared->reloads, 1);
+	/* Who holds the asker's connection is replaced as well: he hears of it before. */
+	if (any_wants_replacing())
+		answer_asker("ok workers are being replaced");
 	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
 		struct master_worker *worker = &master.workers[i];
 
@@ -516,11 +533,24 @@ static void finish_reload(void)
 	}
 	free_config(&old, master.current);
 	want_workers(&master.current->flat);
-	if (!is_first) {
-		atomic_fetch_add(&master.shared->reloads, 1);
-		snprintf(text, sizeof(text), "ok generation %u is in use", master.current->number);
-		answer_asker(text);
+}
+
+/* The asker of a reload hears of it when every worker uses what is new. */
+static void answer_when_used(void)
+{
+	char text[100];
+
+	if (master.reload_asker[0] == '\0' || master.next != NULL || master.current == NULL)
+		return;
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		const struct pn_slot *slot = &master.shared->slots[i];
+
+		if (master.workers[i].is_wanted && master.workers[i].state == WORKER_SERVING &&
+		    atomic_load(&slot->counters.generation) != master.current->number)
+			return;
 	}
+	snprintf(text, sizeof(text), "ok generation %u is in use", master.current->number);
+	answer_asker(text);
 }
 
 /* ---- what workers say ---- */
@@ -541,9 +571,8 @@ static void announce(void)
 
 static void begin_stop(const char *asker)
 {
-	if (asker[0] != '\0')
-		snprintf(master.reload_asker, sizeof(master.reload_asker), "%s", asker);
-	answer_asker("ok stopping");
+	answer(asker, "ok stopping");
+	answer_asker("failed the gateway is stopping");
 	if (master.is_stopping)
 		return;
 	master.is_stopping = true;
@@ -605,6 +634,7 @@ static void take_packet(struct master_worker *worker, const struct pn_packet *pa
 		worker_failed(worker, packet->words[2]);
 	} else if (strcmp(word, "using") == 0) {
 		announce();
+		answer_when_used();
 	} else if (strcmp(word, "ask") == 0 && worker->kind == PN_WORKER_CONTROL) {
 		if (strcmp(packet->words[2], "reload") == 0)
 			begin_reload(packet->words[1]);
@@ -819,6 +849,7 @@ static void turn(void)
 	watch_heartbeats();
 	if (master.next != NULL && master.has_served && now_ms() > master.reload_deadline_ms)
 		give_up_reload("not every worker was ready in time");
+	answer_when_used();
 	start_due();
 	end_late_ones();
 }
