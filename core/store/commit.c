@@ -103,7 +103,8 @@ void pn_commit_done(struct pn_commit *commit, enum pn_status status)
 {
 	struct commit_box *box = (struct commit_box *)commit;
 
-	if (status == PN_OK)
+	/* What failed may be there all the same. */
+	if (status == PN_OK || status == PN_FAILED)
 		tell_watchers(commit);
 	pn_ticket_answer(box->ticket, PN_ANSWER_STORE, status, commit, free_commit,
 			 status == PN_OK ? NULL : &commit->error);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -181,6 +182,7 @@ enum pn_status segment_prepare(struct local_store *store, uint64_t size, struct 
 {
 	struct segment *segment = &store->segment;
 	uint64_t wanted = segment->end + size;
+	struct statvfs space;
 	enum pn_status status;
 	int number = 0;
 	char *directory;
@@ -206,8 +208,11 @@ enum pn_status segment_prepare(struct local_store *store, uint64_t size, struct 
 	wanted += growth;
 	if (pn_fault("store.segment.grow", &number) == PN_FAULT_ERROR)
 		return pn_fail_errno(error, number, "cannot make a segment larger");
-	/* Where this fails there may still be room for the bytes themselves. */
-	if (fallocate(segment->descriptor, 0, (off_t)segment->allocated,
+	/* Where this fails there may still be room for the bytes themselves; and where space is
+	 * short it is not taken from others before it is needed. */
+	if (fstatvfs(segment->descriptor, &space) == 0 &&
+	    (uint64_t)space.f_bavail * space.f_frsize > 16 * growth &&
+	    fallocate(segment->descriptor, 0, (off_t)segment->allocated,
 		      (off_t)(wanted - segment->allocated)) == 0)
 		segment->allocated = wanted;
 	return PN_OK;

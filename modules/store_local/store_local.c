@@ -126,8 +126,16 @@ static enum pn_status make_directories(struct local_store *store, struct pn_erro
 		status = file_make_directory(path, error);
 		free(path);
 	}
-	return status == PN_OK ? file_flush_directory(store->path, "store.directory", error)
-			       : status;
+	/* Their entries, and that of the store itself in the directory above. */
+	if (status == PN_OK)
+		status = file_flush_directory(store->path, "store.directory", error);
+	if (status == PN_OK) {
+		char *above = file_path(store->path, "..");
+
+		status = file_flush_directory(above, "store.directory", error);
+		free(above);
+	}
+	return status;
 }
 
 /* Whoever works with the store shares this lock; who makes it anew needs it alone. */

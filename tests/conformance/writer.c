@@ -103,10 +103,13 @@ static bool fill(struct sent *sent, unsigned worker, unsigned long number)
 
 static void settle(struct sent *sent, unsigned worker)
 {
-	enum pn_status status = commit_wait(sent->commit);
+	enum pn_status status;
 	char line[128];
 	int size;
 
+	if (sent->commit == NULL)
+		return;
+	status = commit_wait(sent->commit);
 	size = snprintf(line, sizeof(line), "%s %u %lu %zu %u\n",
 			status == PN_OK	      ? "ack"
 			: status == PN_FAILED ? "failed"
@@ -139,9 +142,16 @@ int run_writer(const char *directory, unsigned worker, unsigned long count)
 		return 3;
 	while (count == 0 || oldest < count) {
 		while (next - oldest < IN_FLIGHT && (count == 0 || next < count)) {
-			if (!fill(&sent[next % IN_FLIGHT], worker, next))
-				return 4;
-			commit_submit(sent[next++ % IN_FLIGHT].commit);
+			bool is_filled = fill(&sent[next % IN_FLIGHT], worker, next);
+
+			/* The world failed before there was anything to commit. */
+			if (!is_filled) {
+				commit_free(sent[next % IN_FLIGHT].commit);
+				sent[next % IN_FLIGHT].commit = NULL;
+			} else {
+				commit_submit(sent[next % IN_FLIGHT].commit);
+			}
+			next++;
 		}
 		settle(&sent[oldest++ % IN_FLIGHT], worker);
 		if (oldest % 64 == 0 && next == oldest)
