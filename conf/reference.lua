@@ -3,27 +3,27 @@
 
 -- Name of the gateway in banners, greetings and trace fields; the machine's name where it is not given.
 -- It is a text.
-hostname = "",
+hostname = ""
 
 -- Directory of everything the gateway keeps.
 -- It is a path.
-data_directory = "/var/lib/postern",
+data_directory = "/var/lib/postern"
 
 -- User that the workers run as when the gateway is started by root; empty to stay root, which is for tests.
 -- It is a text.
-user = "postern",
+user = "postern"
 
 -- Group that the workers run as when the gateway is started by root; that of the user where it is not given.
 -- It is a text.
-group = "",
+group = ""
 
 -- Directories that modules are loaded from; the installed one where none is given.
 -- It is a list of texts.
-module_directories = {},
+module_directories = {}
 
 -- Address for /health and /metrics, for example "127.0.0.1:2080"; empty for none.
 -- It is a text.
-control = "",
+control = ""
 
 -- Socket of the commands status, reload and stop; control.sock in the data directory where it is not given.
 -- It is a path.
@@ -31,71 +31,71 @@ control = "",
 
 -- Number of edge workers; 0 for one on each processor.
 -- It is a whole number from 0 to 64.
-edge_workers = 0,
+edge_workers = 0
 
 -- Most sessions of one worker at a time.
 -- It is a whole number from 1 to 1000000.
-max_sessions = 10000,
+max_sessions = 10000
 
 -- Most sessions of one client address at a time, over all workers.
 -- It is a whole number from 1 to 1000000.
-max_sessions_per_address = 100,
+max_sessions_per_address = 100
 
 -- A worker that gives no sign of life for so long is ended and replaced.
 -- It is a duration like "30s" from 100ms to 10m.
-watchdog = "20s",
+watchdog = "20s"
 
 -- Time that open sessions get to end when the gateway stops.
 -- It is a duration like "30s" from 10ms to 1h.
-stop_grace = "30s",
+stop_grace = "30s"
 
 -- A reload that not all workers are ready for by then is given up.
 -- It is a duration like "30s" from 100ms to 10m.
-reload_deadline = "30s",
+reload_deadline = "30s"
 
 -- Longest time that a hook may take, waiting included, where it names no budget of its own.
 -- It is a duration like "30s" from 1ms to 10m.
-hook_wall_budget = "30s",
+hook_wall_budget = "30s"
 
 -- Processor time that one run of a policy's hook may take, where the policy names none.
 -- It is a duration like "30s" from 1ms to 10s.
-policy_cpu = "50ms",
+policy_cpu = "50ms"
 
 -- Memory of one policy in one worker, where the policy names none.
 -- It is a size like "50M" from 1M to 1G.
-policy_memory = "16M",
+policy_memory = "16M"
 
 -- A message larger than this is written to the store while it comes in.
 -- It is a size like "50M" from 4k to 64M.
-memory_per_message = "256k",
+memory_per_message = "256k"
 
 -- Largest header of a message.
 -- It is a size like "50M" from 1k to 16M.
-max_header_size = "256k",
+max_header_size = "256k"
 
 -- Most fields in the header of a message.
 -- It is a whole number from 10 to 100000.
-max_header_fields = 1000,
+max_header_fields = 1000
 
 -- A message that went through more servers than this is refused as looping.
 -- It is a whole number from 1 to 1000.
-max_hops = 50,
+max_hops = 50
 
 -- A store that does not answer by then counts as failed.
 -- It is a duration like "30s" from 10ms to 10m.
-store_deadline = "30s",
+store_deadline = "30s"
 
 -- A login that cannot be checked by then is refused for now.
 -- It is a duration like "30s" from 10ms to 10m.
-auth_deadline = "30s",
+auth_deadline = "30s"
 
 -- A question to DNS without an answer by then counts as temporary trouble.
 -- It is a duration like "30s" from 10ms to 10m.
-dns_deadline = "10s",
+dns_deadline = "10s"
 
 -- IP addresses of resolvers; those of /etc/resolv.conf where none is given.
 -- It is a list of texts.
-resolvers = {},
+resolvers = {}
 
 -- DNS answers come from this file and from nowhere else; for tests.
 -- It is a path.
@@ -103,7 +103,7 @@ resolvers = {},
 
 -- Least important events that are logged.
 -- It is one of "debug", "info", "notice", "warning", "error".
-log_level = "info",
+log_level = "info"
 
 -- File that the log is appended to; standard error where it is not given.
 -- It is a path.
@@ -111,15 +111,15 @@ log_level = "info",
 
 -- The history is kept for so long.
 -- It is a duration like "30s" from 1h to 3650d.
-history_age = "30d",
+history_age = "30d"
 
 -- The history is kept up to this size; the oldest goes first.
 -- It is a size like "50M" from 1M to 1024G.
-history_size = "1G",
+history_size = "1G"
 
 -- Lines printed to standard output after "postern: ready", when the gateway serves.
 -- It is a text.
-welcome = "",
+welcome = ""
 
 
 -- Accounts, aliases and passwords from a text file.

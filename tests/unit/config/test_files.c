@@ -62,9 +62,20 @@ START_TEST(the_quick_start_keeps_its_contract)
 }
 END_TEST
 
+START_TEST(the_reference_is_a_configuration_of_defaults)
+{
+	struct pn_config *config = read_shipped("reference.lua");
+
+	ck_assert_uint_ge(config->module_count, 5);
+	ck_assert_uint_eq(config->settings.max_sessions, 10000);
+	pn_config_free(&config);
+}
+END_TEST
+
 Suite *files_suite(void)
 {
-	const TTest *const tests[] = {the_quick_start_keeps_its_contract, NULL};
+	const TTest *const tests[] = {the_quick_start_keeps_its_contract,
+	                              the_reference_is_a_configuration_of_defaults, NULL};
 	Suite *suite = suite_of("files", tests);
 	TCase *cases = tcase_create("each");
 
