@@ -145,8 +145,11 @@ static int ask(lua_State *lua, int (*push)(lua_State *lua, const struct pn_answe
 			word.data, type_words);
 	if (question.name.size == 0 || question.name.size > NAME_MAX_BYTES + 1)
 		return push_failure(lua, "no_name");
+	/* Printable ASCII: other names are asked for in their A-label form. */
 	for (size_t index = 0; index < question.name.size; index++) {
-		if (question.name.data[index] <= ' ' || question.name.data[index] == 0x7f)
+		unsigned char byte = (unsigned char)question.name.data[index];
+
+		if (byte <= ' ' || byte >= 0x7f)
 			return push_failure(lua, "no_name");
 	}
 	policy_budget_spend(lua, STEPS_PER_QUESTION);

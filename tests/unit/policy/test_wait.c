@@ -50,14 +50,14 @@ START_TEST(dns_lookup_says_why_there_is_nothing)
 {
 	struct fake_call *call = start("local reasons = {}\n"
 	                               "for _, name in ipairs { \"empty.test\", \"none.test\", "
-	                               "\"broken.test\", \"a b\", \"\" } do\n"
+	                               "\"broken.test\", \"a b\", \"\", \"\\xc3\\xa4.test\" } do\n"
 	                               "  local list, why = dns.lookup(name, \"A\")\n"
 	                               "  assert(list == nil) reasons[#reasons + 1] = why\n"
 	                               "end\n"
 	                               "return reject(550, nil, table.concat(reasons, \" \"))");
 
 	fake_deliver();
-	expect(call, "reject 550  no_data no_name trouble no_name no_name");
+	expect(call, "reject 550  no_data no_name trouble no_name no_name no_name");
 	harness_free(&harness);
 }
 END_TEST
