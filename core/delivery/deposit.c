@@ -169,10 +169,31 @@ static void take_results(struct pn_transaction *transaction, const struct pn_com
 	}
 }
 
+/* A full mailbox is its owner's trouble alone where the protocol can tell about each recipient: the
+ * others get theirs in a commit without him. False: nobody is left, or nobody can be told. */
+static bool deposit_without(struct pn_transaction *transaction, struct pn_recipient *recipient,
+			    struct pn_commit *commit)
+{
+	size_t left = 0;
+
+	if (!transaction->answers_per_recipient || recipient == NULL)
+		return false;
+	pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 452, "4.2.2", "the mailbox is full");
+	for (struct pn_recipient *other = transaction->recipients; other != NULL;
+	     other = other->next)
+		left += is_stored(other) ? 1 : 0;
+	if (left == 0)
+		return false;
+	transaction->writer = commit->bodies[0].writer;
+	commit->bodies[0].writer = NULL;
+	pn_deposit(transaction);
+	return true;
+}
+
 static void committed(void *user, const struct pn_answer *answer)
 {
 	struct pn_transaction *transaction = user;
-	const struct pn_commit *commit = answer->result;
+	struct pn_commit *commit = (struct pn_commit *)(uintptr_t)answer->result;
 	struct pn_stage_result *result = &transaction->result;
 	struct pn_recipient *recipient;
 
@@ -181,13 +202,14 @@ static void committed(void *user, const struct pn_answer *answer)
 		pn_accept_committed(transaction);
 		return;
 	}
-	result->verdict = PN_VERDICT_DEFER;
 	if (answer->status == PN_LIMIT && commit != NULL) {
-		pn_reply_set(&result->reply, 452, "4.2.2", "the mailbox is full");
 		recipient = recipient_of(transaction, commit->failed_index);
-		if (recipient != NULL)
-			recipient->result.reply = result->reply;
+		if (deposit_without(transaction, recipient, commit))
+			return;
+		result->verdict = PN_VERDICT_DEFER;
+		pn_reply_set(&result->reply, 452, "4.2.2", "the mailbox is full");
 	} else {
+		result->verdict = PN_VERDICT_DEFER;
 		pn_reply_set(&result->reply, 451, "4.3.0", "the message could not be stored");
 		pn_log(PN_LOG_ERROR, "store", "transaction %s could not be stored: %s",
 		       transaction->id,
