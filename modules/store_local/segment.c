@@ -219,8 +219,8 @@ enum pn_status segment_prepare(struct local_store *store, uint64_t size, struct 
 }
 
 /*
- * Appends bytes, behind segment_prepare(), and flushes them. After any failure nothing is appended to that segment again: it
- * is closed, and the next call makes another.
+ * Appends bytes, behind segment_prepare(), and flushes them. After any failure nothing is appended
+ * to that segment again: it is closed, and the next segment_prepare() makes another.
  */
 enum pn_status segment_append(struct local_store *store, const struct iovec *pieces, size_t count,
 			      uint64_t size, uint64_t *offset_out, struct pn_error *error)

@@ -71,6 +71,28 @@ static void a_failing_commit_leaves_the_others_of_its_group(void)
 	CHECK(mailbox(ALICE, "INBOX").message_count == 8);
 }
 
+static void a_half_done_commit_is_taken_back_among_others(void)
+{
+	struct commit *commits[12];
+
+	make_account(ALICE);
+	for (int i = 0; i < 12; i++) {
+		commits[i] = commit_new();
+		add_append(commits[i], ALICE, "INBOX", i % 3 == 1 ? "half" : "whole");
+		commit_add(commits[i], PN_MUTATION_SUBSCRIBE, ALICE)->name = PN_SLICE("INBOX");
+		if (i % 3 == 1)
+			add_append(commits[i], ALICE, "Missing", "half");
+		commit_submit(commits[i]);
+	}
+	for (int i = 0; i < 12; i++) {
+		CHECK(commit_wait(commits[i]) == (i % 3 == 1 ? PN_NOT_FOUND : PN_OK));
+		CHECK(i % 3 != 1 || commits[i]->pn.failed_index == 2);
+		commit_free(commits[i]);
+	}
+	CHECK(mailbox(ALICE, "INBOX").message_count == 8);
+	CHECK(account_info(ALICE).size_bytes == 8 * message("whole", 0).size);
+}
+
 static void of_conflicting_commits_the_first_wins(void)
 {
 	struct commit *commits[5];
@@ -277,6 +299,7 @@ const struct conformance_case commit_cases[] = {
 	CASE(a_failing_mutation_writes_nothing_of_its_commit),
 	CASE(mutations_see_those_before_them),
 	CASE(a_failing_commit_leaves_the_others_of_its_group),
+	CASE(a_half_done_commit_is_taken_back_among_others),
 	CASE(of_conflicting_commits_the_first_wins),
 	CASE(quota_holds_among_commits_of_one_group),
 	CASE(commits_are_answered_in_the_end_each_once),
