@@ -133,6 +133,38 @@ void *pn_config_grow(struct pn_arena *arena, void *array, size_t count, size_t e
 /* What is wrong with a listener's address, as the rest of a sentence, or NULL. */
 const char *pn_config_address_problem(const char *address);
 
+/* ---- rows.c: for the words ---- */
+
+/* The reading, from inside a word; its first upvalue. */
+struct pn_config_reading *pn_config_reading_of(lua_State *lua);
+
+/* The row of that name, or NULL. */
+const struct pn_setting *pn_config_row(const struct pn_setting *rows, size_t count,
+                                       const char *name);
+
+/* Its text, which must be one and not empty; NULL where there is no such row. */
+const char *pn_config_row_text(struct pn_config_reading *reading, const struct pn_setting *rows,
+                               size_t count, const char *name);
+
+/* Raises at rows whose name is not among `known` (NULL-terminated). */
+void pn_config_refuse_unknown(struct pn_config_reading *reading, const struct pn_setting *rows,
+                              size_t count, const char *what, const char *const *known);
+
+/* Raises where the word was given anything but one table. */
+void pn_config_need_table(struct pn_config_reading *reading, int line, const char *example);
+
+/* The text at that position of the list in the table at 1. */
+const char *pn_config_list_text(struct pn_config_reading *reading, size_t position,
+                                const char *what, int line);
+
+/* ---- word_NAME.c ---- */
+
+int pn_config_word_listen(lua_State *lua);
+int pn_config_word_certificate(lua_State *lua);
+int pn_config_word_domain(lua_State *lua);
+int pn_config_word_module(lua_State *lua);
+int pn_config_word_policy(lua_State *lua);
+
 /* ---- words.c ---- */
 
 /* Puts the environment with its words on the stack of reading->lua. */
