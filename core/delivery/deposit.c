@@ -142,8 +142,10 @@ void pn_deposit(struct pn_transaction *transaction)
 		pn_accept_committed(transaction);
 		return;
 	}
+	/* A store that is late may still keep it: the sender was told "not now" and comes again. */
 	pn_store_commit(account, commit,
-			pn_ticket_open_unlimited(transaction->session, committed, transaction));
+			pn_ticket_open(transaction->session, committed, transaction,
+				       transaction->generation->store_deadline_ms));
 }
 
 /* Which recipient an append was for; its refusal is only his where the protocol can say so. */

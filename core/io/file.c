@@ -53,7 +53,8 @@ static int open_file(const char *path)
 		if (strcmp(provided[i].path, path) == 0)
 			return dup(provided[i].descriptor);
 	}
-	return open(path, O_RDONLY | O_CLOEXEC);
+	/* A pipe or a terminal in the place of a file must not hold us up; it is refused below. */
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
 static enum pn_status read_all(int descriptor, const char *path, char *room, size_t size,

@@ -25,12 +25,15 @@ enum { MAX_RECORDS = 500, MAX_SILENT_NAMES = 256 };
 
 #define TRUST_ANCHOR "/usr/share/dns/root.key"
 
+struct dns_query;
+
 static struct {
 	struct pn_resolver_settings settings;
 	struct ub_ctx *unbound;
 	struct pn_watch *watch;
 	char *silent_names[MAX_SILENT_NAMES]; /* of the zone file: TIMEOUT and SERVFAIL */
 	size_t silent_count;
+	struct dns_query *queries; /* asked and not answered */
 } resolver;
 
 /* A question under way; the arena holds it and later its answer. */
@@ -39,6 +42,10 @@ struct dns_query {
 	struct pn_ticket ticket;
 	struct pn_dns_answer answer;
 	struct pn_dns_record *records;
+	struct pn_timer *deadline;
+	int under_way; /* libunbound's number of it */
+	struct dns_query *previous;
+	struct dns_query *next;
 };
 
 static void release_query(void *pointer)
@@ -50,8 +57,28 @@ static void release_query(void *pointer)
 	pn_arena_free(&arena);
 }
 
+static void join(struct dns_query *query)
+{
+	query->next = resolver.queries;
+	if (query->next != NULL)
+		query->next->previous = query;
+	resolver.queries = query;
+}
+
+static void leave(struct dns_query *query)
+{
+	if (query->previous != NULL)
+		query->previous->next = query->next;
+	else if (resolver.queries == query)
+		resolver.queries = query->next;
+	if (query->next != NULL)
+		query->next->previous = query->previous;
+	pn_timer_free(&query->deadline);
+}
+
 static void answer_query(struct dns_query *query)
 {
+	leave(query);
 	query->answer.struct_size = sizeof(query->answer);
 	query->answer.record_size = sizeof(struct pn_dns_record);
 	query->answer.records = query->records;
@@ -216,6 +243,15 @@ static void resolved(void *user, int status, struct ub_result *result)
 		ub_resolve_free(result);
 }
 
+static void deadline_passed(void *user)
+{
+	struct dns_query *query = user;
+
+	/* After this libunbound does not call back about it. */
+	ub_cancel(resolver.unbound, query->under_way);
+	answer_trouble(query, "the name servers did not answer in time");
+}
+
 static void answers_wait(void *user, int events)
 {
 	(void)user;
@@ -348,8 +384,13 @@ void pn_resolver_ask(const struct pn_dns_question *question, struct pn_ticket ti
 		return;
 	}
 	if (ub_resolve_async(resolver.unbound, text, (int)question->type, 1, query, resolved,
-			     NULL) != 0)
+			     &query->under_way) != 0) {
 		answer_trouble(query, "the resolver does not take the question");
+		return;
+	}
+	join(query);
+	query->deadline = pn_timer_new(deadline_passed, query);
+	pn_timer_set(query->deadline, resolver.settings.deadline_ms);
 }
 
 void pn_resolver_stop(void)
@@ -359,6 +400,12 @@ void pn_resolver_stop(void)
 	pn_watch_free(&resolver.watch, false);
 	ub_ctx_delete(resolver.unbound);
 	resolver.unbound = NULL;
+	while (resolver.queries != NULL) {
+		struct dns_query *query = resolver.queries;
+
+		leave(query);
+		release_query(&query->answer);
+	}
 	for (size_t i = 0; i < resolver.silent_count; i++)
 		free(resolver.silent_names[i]);
 	resolver.silent_count = 0;
