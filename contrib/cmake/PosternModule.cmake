@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# postern_module(NAME source.c … [LIBRARIES lib …]): builds NAME.so, a module of the gateway, and
-# installs it where the gateway looks. It sees the public headers and nothing else.
+# postern_module(NAME source.c … [LIBRARIES lib …] [NO_INSTALL]): builds NAME.so, a module of the
+# gateway, and installs it where the gateway looks.
+# It sees the public headers and nothing else.
 function(postern_module name)
-	cmake_parse_arguments(PARSE_ARGV 1 MODULE "" "" "LIBRARIES")
+	cmake_parse_arguments(PARSE_ARGV 1 MODULE "NO_INSTALL" "" "LIBRARIES")
 	add_library(${name} MODULE ${MODULE_UNPARSED_ARGUMENTS})
 	target_link_libraries(${name} PRIVATE Postern::headers ${MODULE_LIBRARIES})
 	target_compile_definitions(${name} PRIVATE _GNU_SOURCE)
@@ -16,5 +17,7 @@ function(postern_module name)
 		set_target_properties(${name} PROPERTIES
 			LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/modules)
 	endif()
-	install(TARGETS ${name} LIBRARY DESTINATION ${destination})
+	if(NOT MODULE_NO_INSTALL)
+		install(TARGETS ${name} LIBRARY DESTINATION ${destination})
+	endif()
 endfunction()

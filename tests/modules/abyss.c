@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * abyss: a thin store for tests. It takes every message, says how many there were,
+ * and keeps none; whoever looks into it finds nothing. "full" in an account's name
+ * is a full mailbox.
+ */
+#include <postern/arena.h>
+#include <postern/log.h>
+#include <postern/module.h>
+#include <postern/store.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+struct abyss {
+	uint32_t fallen;
+};
+
+static void commit(void *instance, struct pn_commit *commit)
+{
+	struct abyss *abyss = instance;
+
+	commit->results =
+		PN_ARENA_ARRAY(commit->arena, commit->mutation_count, struct pn_mutation_result);
+	for (size_t i = 0; i < commit->mutation_count; i++) {
+		const struct pn_mutation *mutation =
+			(const struct pn_mutation *)((const char *)commit->mutations +
+						     i * commit->mutation_size);
+
+		if (memmem(mutation->account.data, mutation->account.size, "full", 4) != NULL) {
+			commit->failed_index = i;
+			(void)pn_fail(&commit->error, "the mailbox is full");
+			pn_commit_done(commit, PN_LIMIT);
+			return;
+		}
+		commit->results[i] = (struct pn_mutation_result){ .mailbox = 1,
+								  .uid_validity = 1,
+								  .first_uid = ++abyss->fallen,
+								  .uid_count = 1 };
+	}
+	pn_commit_done(commit, PN_OK);
+}
+
+static enum pn_status mailboxes(void *instance, struct pn_store_call *call,
+				const struct pn_mailboxes_request *request,
+				struct pn_mailboxes *result)
+{
+	(void)instance;
+	(void)call;
+	(void)request;
+	(void)result;
+	return PN_NOT_FOUND;
+}
+
+static enum pn_status view(void *instance, struct pn_store_call *call,
+			   const struct pn_view_request *request, struct pn_view *result)
+{
+	(void)instance;
+	(void)call;
+	(void)request;
+	(void)result;
+	return PN_NOT_FOUND;
+}
+
+static enum pn_status rows(void *instance, struct pn_store_call *call,
+			   const struct pn_rows_request *request, struct pn_rows *result)
+{
+	(void)instance;
+	(void)call;
+	(void)request;
+	(void)result;
+	return PN_NOT_FOUND;
+}
+
+static enum pn_status body_read(void *instance, struct pn_store_call *call,
+				const struct pn_body_request *request, struct pn_body_piece *result)
+{
+	(void)instance;
+	(void)call;
+	(void)request;
+	(void)result;
+	return PN_NOT_FOUND;
+}
+
+static enum pn_status body_new(void *instance, struct pn_body_writer **writer_out,
+			       struct pn_error *error)
+{
+	(void)instance;
+	(void)writer_out;
+	return pn_fail(error, "the abyss takes no large bodies");
+}
+
+static enum pn_status body_append(void *instance, struct pn_body_writer *writer,
+				  struct pn_slice bytes, struct pn_error *error)
+{
+	(void)instance;
+	(void)writer;
+	(void)bytes;
+	return pn_fail(error, "the abyss takes no large bodies");
+}
+
+static void body_discard(void *instance, struct pn_body_writer *writer)
+{
+	(void)instance;
+	(void)writer;
+}
+
+static const struct pn_store abyss_store = {
+	.struct_size = sizeof(struct pn_store),
+	.mailboxes = mailboxes,
+	.view = view,
+	.rows = rows,
+	.body_read = body_read,
+	.body_new = body_new,
+	.body_append = body_append,
+	.body_discard = body_discard,
+	.commit = commit,
+};
+
+static enum pn_status start(const struct pn_start *begin, void **instance_out,
+			    struct pn_error *error)
+{
+	(void)begin;
+	(void)error;
+	*instance_out = calloc(1, sizeof(struct abyss));
+	if (*instance_out == NULL)
+		abort();
+	return PN_OK;
+}
+
+static void stop(void *instance)
+{
+	free(instance);
+}
+
+PN_MODULE(abyss,
+	  .version = "1.0",
+	  .summary = "A store that keeps nothing.",
+	  .store = &abyss_store,
+	  .start = start,
+	  .stop = stop,
+);

@@ -1,0 +1,447 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that a module can be: the small modules of this folder, through a running gateway.
+
+    run.py [--build DIR] [NAME …]
+"""
+
+import argparse
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+
+from gateway import DOMAIN, Gateway, PASSWORD, configuration, free_ports  # noqa: E402
+
+POLICY = """
+on("client.hello", function(session)
+	local name = session.hello
+	if name == "twice.test" then
+		return reject(550, "5.7.1", "twice 21 is " .. arithmetic.twice(21))
+	elseif name == "rest.test" then
+		return reject(550, "5.7.1", "the library " .. arithmetic.rest(30))
+	elseif name == "spend.test" then
+		arithmetic.spend(1000000000000)
+		return reject(550, "5.7.1", "spent it all and lives")
+	end
+end)
+"""
+ZONE = """
+check-good.test. 60 IN MX 10 mail.check-good.test.
+mail.check-good.test. 60 IN A 192.0.2.7
+check-half.test. 60 IN MX 10 gone.check-half.test.
+check-none.test. 60 IN TXT "nothing"
+"""
+MODULES = """
+module "talk" { }
+module "judges" { }
+module "people" { }
+module "sesame" { }
+module "abyss" { }
+module "named" { }
+module "tally" { }
+module "pigeon" { }
+module "arithmetic" { }
+domain "people.test" { store = "abyss", directory = "people" }
+policy { "library.lua", allow = { "arithmetic" } }
+"""
+
+
+class Failure(Exception):
+    """A test did not see what it should."""
+
+
+def check(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def configure(build, directory, ports, **options):
+    """The usual configuration, the modules of this folder, and a listener for talk."""
+    text = configuration(build, directory, ports, more=MODULES, workers=1,
+                         settings=f'zone_file = "{directory}/zone"\n'
+                                  f'listen {{ "127.0.0.1:{ports["pop3s"]}", to = "talk" }}', **options)
+    text = text.replace(f'listen {{ "127.0.0.1:{ports["pop3s"]}", to = "pop3", tls = "implicit" }}\n',
+                        "")
+    text = text.replace(f'domain "{DOMAIN}" {{ store = "local" }}',
+                        f'domain "{DOMAIN}" {{ store = "local", directory = "auth_file" }}')
+    return text.replace(f'module_directories = {{ "{build}/modules" }}',
+                        f'module_directories = {{ "{build}/modules", "{build}/tests/modules" }}')
+
+
+class Line:
+    """A connection on which lines are sent and read."""
+
+    def __init__(self, port, greeting=True):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=15)
+        self.stream = self.socket.makefile("rb")
+        self.greeting = self.read() if greeting else None
+
+    def read(self):
+        return self.stream.readline().decode().rstrip("\r\n")
+
+    def ask(self, text):
+        self.socket.sendall(text.encode() + b"\r\n")
+        return self.read()
+
+    def secure(self):
+        """TLS from here on, unverified."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.socket = context.wrap_socket(self.socket)
+        self.stream = self.socket.makefile("rb")
+
+    def close(self):
+        self.stream.close()
+        self.socket.close()
+
+
+class Echo:
+    """A peer that says every line back; with TLS where a certificate is given."""
+
+    def __init__(self, certificate=None, key=None):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.context = None
+        if certificate:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(certificate, key)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        try:
+            if self.context:
+                connection = self.context.wrap_socket(connection, server_side=True)
+            with connection, connection.makefile("rb") as stream:
+                for line in stream:
+                    connection.sendall(b"echo " + line)
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.close()
+
+
+class Tests:
+    """The tests; one gateway for all."""
+
+    def __init__(self, gateway):
+        self.gateway = gateway
+        self.talk_port = gateway.ports["pop3s"]
+
+    def talk(self):
+        line = Line(self.talk_port)
+        check(line.greeting == "talk", f"the greeting is {line.greeting!r}")
+        return line
+
+    def hello(self, name):
+        """What mx answers to an EHLO: the first three digits, and the text."""
+        line = Line(self.gateway.ports["mx"])
+        line.socket.sendall(f"EHLO {name}\r\n".encode())
+        answer = line.read()
+        line.close()
+        return answer
+
+    def recipient(self, address):
+        """What mx answers to a RCPT, and to the message behind it."""
+        line = Line(self.gateway.ports["mx"])
+        line.ask("HELO client.test")
+        line.ask("MAIL FROM:<a@sender.test>")
+        answer = line.ask(f"RCPT TO:<{address}>")
+        last = ""
+        if answer.startswith("250"):
+            line.ask("DATA")
+            last = line.ask("Subject: x\r\n\r\nhello\r\n.")
+        line.close()
+        return answer, last
+
+    # ---- a protocol, and every pn_next ----
+
+    def a_line_is_answered_with_a_line(self):
+        line = self.talk()
+        check(line.ask("ECHO hello there") == "hello there", "no echo")
+        line.socket.sendall(b"ECHO one\r\nECHO two\r\nECHO three\r\n")
+        check([line.read() for _ in range(3)] == ["one", "two", "three"], "the order is lost")
+        check(line.ask("ECHO " + "x" * 3000) == "bad line", "a long line was taken")
+        check(line.ask("ECHO after") == "after", "nothing after a long line")
+        line.close()
+
+    def bytes_are_counted_and_lines_go_on_behind_them(self):
+        line = self.talk()
+        line.socket.sendall(b"BYTES 100000\r\n" + b"ECHO no\r\n" * 11111 + b"x" + b"ECHO yes\r\n")
+        answer = line.read()
+        check(answer == "100000 bytes", f"it answered {answer!r}")
+        check(line.read() == "yes", "the line behind them was lost")
+        line.close()
+
+    def data_ends_with_a_dot_and_is_unstuffed(self):
+        line = self.talk()
+        line.socket.sendall(b"DATA\r\n..dot\r\nline\r\n.\r\nECHO next\r\n")
+        check(line.read() == "12 of data", "dot and line are not 12 bytes")
+        check(line.read() == "next", "the line behind the dot was lost")
+        line.socket.sendall(b"DATA\r\nbare\nlf\r\n.\r\n")
+        check(line.read() == "bad data", "a bare LF was taken")
+        line.close()
+
+    def nothing_is_read_while_an_answer_is_awaited(self):
+        line = self.talk()
+        line.socket.sendall(b"SLEEP 100\r\nECHO behind\r\n")
+        check(line.read() == "the time is over", "the order of answers is lost")
+        check(line.read() == "behind", "the next command was lost")
+        line.close()
+
+    def idle_ends_by_a_line_or_by_its_answer(self):
+        line = self.talk()
+        check(line.ask("IDLE 50") == "the time is over", "the answer did not end it")
+        line.socket.sendall(b"IDLE 5000\r\nDONE\r\n")
+        check(line.read() == "woken by a line", "the line did not end it")
+        line.close()
+
+    def a_slow_reader_makes_the_module_wait(self):
+        line = self.talk()
+        line.socket.sendall(b"FLOOD 100000\r\n")
+        count = 0
+        while (text := line.read()).startswith("fff"):
+            count += 1
+        check(count == 100000, f"{count} lines came")
+        check(text == "flooded with drains", f"it ended with {text!r}")
+        line.close()
+
+    def long_work_lets_others_have_their_turn(self):
+        worker = self.talk()
+        other = self.talk()
+        worker.socket.sendall(b"WORK 20000\r\n")
+        for number in range(20):
+            check(other.ask(f"ECHO {number}") == str(number), "the other one was not served")
+        check(worker.read() == "worked", "the work did not end")
+        worker.close()
+        other.close()
+
+    def tls_can_be_started(self):
+        line = self.talk()
+        check(line.ask("STARTTLS") == "go on", "STARTTLS was refused")
+        line.secure()
+        check(line.read() == "secured", "TLS is not up")
+        check(line.ask("ECHO secret") == "secret", "no echo over TLS")
+        check(line.ask("STARTTLS") == "no TLS here", "TLS inside TLS")
+        line.close()
+
+    def bytes_sent_before_tls_end_the_session(self):
+        line = self.talk()
+        line.socket.sendall(b"STARTTLS\r\nECHO injected\r\n")
+        answers = [line.read(), line.read()]
+        check(answers in (["go on", ""], ["", ""]), f"it answered {answers}")
+        line.close()
+
+    def quit_flushes_and_closes(self):
+        line = self.talk()
+        check(line.ask("QUIT") == "bye" and line.read() == "", "QUIT")
+        line.close()
+
+    def a_slow_client_is_told_and_closed(self):
+        line = self.talk()
+        line.socket.sendall(b"ECHO never ends")
+        check(line.read() == "too slow", "the deadline was not told")
+        check(line.read() == "", "the session goes on")
+        line.close()
+
+    # ---- connections of our own ----
+
+    def a_connection_that_a_module_makes_is_a_session(self):
+        peer = Echo()
+        line = self.talk()
+        check(line.ask(f"ASK 127.0.0.1:{peer.port} hello peer") == "echo hello peer", "no echo")
+        peer.close()
+        check(line.ask(f"ASK 127.0.0.1:{free_ports(['x'])['x']} hello") == "cannot connect",
+              "a connection to nobody")
+        check(line.ask("ASK nonsense hello") == "cannot connect", "a connection to nonsense")
+        line.close()
+
+    def a_connection_that_a_module_makes_can_use_tls(self):
+        directory = self.gateway.directory
+        peer = Echo(os.path.join(directory, "certificate.pem"), os.path.join(directory, "key.pem"))
+        line = self.talk()
+        answer = line.ask(f"ASKTLS 127.0.0.1:{peer.port} hello peer")
+        check(answer == "echo hello peer over TLS", f"it answered {answer!r}")
+        line.close()
+        peer.close()
+
+    def two_connections_are_spliced(self):
+        peer = Echo()
+        line = self.talk()
+        check(line.ask(f"SPLICE 127.0.0.1:{peer.port}") == "spliced", "no splice")
+        check(line.ask("through and back") == "echo through and back", "nothing passes")
+        line.socket.sendall(b"x" * 100000 + b"\r\n")
+        check(len(line.read()) == 100005, "many bytes do not pass")
+        line.close()
+        peer.close()
+
+    def jobs_of_a_lane_run_in_their_order(self):
+        line = self.talk()
+        check(line.ask("JOBS 20") == " ".join(str(n) for n in range(20)) + " jobs", "the order is lost")
+        line.close()
+
+    # ---- hooks ----
+
+    def a_hook_may_wait(self):
+        check(self.hello("pending.test") == "550 waited and refused", self.hello("pending.test"))
+
+    def a_hook_that_never_answers_is_given_up(self):
+        check(self.hello("timeout.test").startswith("4"), self.hello("timeout.test"))
+
+    def a_verdict_that_the_stage_does_not_know_is_a_failure(self):
+        check(self.hello("invalid.test").startswith("4"), self.hello("invalid.test"))
+
+    def shadows_and_observers_do_not_count(self):
+        for name in ("shadow.test", "observe.test"):
+            check(self.hello(name).startswith("250"), f"{name}: {self.hello(name)}")
+
+    def accept_ends_its_stage(self):
+        check(self.hello("accept.test").startswith("250"), self.hello("accept.test"))
+
+    def each_on_error_does_what_it_says(self):
+        for name, code in (("default", "4"), ("continue", "250"), ("defer", "4"), ("reject", "5")):
+            answer = self.hello(f"fail-{name}.test")
+            check(answer.startswith(code), f"{name}: {answer}")
+
+    # ---- the other things that a module can be ----
+
+    def a_directory_knows_who_is_there(self):
+        for address, code in (("pat-one", "250"), ("pat-all", "250"), ("pat-off", "4"),
+                              ("pat-lost", "4"), ("quentin", "550")):
+            answer, last = self.recipient(f"{address}@people.test")
+            check(answer.startswith(code), f"{address}: {answer}")
+            check(code != "250" or last.startswith("250"), f"{address}: {last}")
+
+    def a_store_may_be_full(self):
+        answer, last = self.recipient("pat-full@people.test")
+        check(answer.startswith("250") and last.startswith("452 4.2.2"), f"{answer} {last}")
+
+    def a_large_body_that_the_store_cannot_take_is_deferred(self):
+        line = Line(self.gateway.ports["mx"])
+        line.ask("HELO client.test")
+        line.ask("MAIL FROM:<a@sender.test>")
+        line.ask("RCPT TO:<pat-one@people.test>")
+        line.ask("DATA")
+        last = line.ask("Subject: x\r\n\r\n" + "hello\r\n" * 100000 + ".")
+        check(last.startswith("45"), last)
+        line.close()
+
+    def authentication_of_a_module_opens_the_door(self):
+        import base64
+
+        def login(secret):
+            line = Line(self.gateway.ports["submission"])
+            line.socket.sendall(b"EHLO client.test\r\n")
+            while line.read().startswith("250-"):
+                pass
+            proof = base64.b64encode(f"\0pat@people.test\0{secret}".encode()).decode()
+            answer = line.ask(f"AUTH PLAIN {proof}")
+            line.close()
+            return answer
+        check(login("open sesame").startswith("235"), login("open sesame"))
+        check(login("open barley").startswith("535"), login("open barley"))
+        check(login("thunder").startswith("4"), login("thunder"))
+
+    def accounts_of_another_module_still_log_in(self):
+        line = Line(self.gateway.ports["pop3"])
+        line.ask(f"USER alice@{DOMAIN}")
+        answer = line.ask(f"PASS {PASSWORD}")
+        check(answer.startswith("+OK"), answer)
+        line.close()
+
+    def a_check_names_its_questions_and_is_called_again(self):
+        for name, text in (("check-good.test", "check: 192.0.2.7 in 2 rounds"),
+                           ("check-half.test", "check: exchanger without address in 2 rounds"),
+                           ("check-none.test", "check: no exchanger in 1 rounds")):
+            answer = self.hello(name)
+            check(answer == f"550 {text}", f"{name}: {answer}")
+
+    def a_cache_counts(self):
+        answers = [self.hello("tally.test")[:3] for _ in range(4)]
+        check(answers == ["250", "250", "450", "450"], f"it answered {answers}")
+
+    def a_transport_tells_of_each_recipient(self):
+        answer = self.hello("pigeon.test")
+        check(answer == "550 outcomes 1 2 3", answer)
+
+    def scripts_use_the_library_of_a_module(self):
+        check(self.hello("twice.test") == "550 twice 21 is 42", self.hello("twice.test"))
+        check(self.hello("rest.test") == "550 the library waited", self.hello("rest.test"))
+        answer = self.hello("spend.test")
+        check(answer.startswith("4"), f"a budget that was spent: {answer}")
+
+    def every_module_can_be_described(self):
+        folder = os.path.join(self.gateway.build, "tests", "modules")
+        for name in sorted(os.listdir(folder)):
+            if not name.endswith(".so"):
+                continue
+            done = subprocess.run([os.path.join(self.gateway.build, "postern"), "module", "describe",
+                                   os.path.join(folder, name)], capture_output=True, text=True,
+                                  check=False)
+            check(done.returncode == 0 and name[:-3] in done.stdout, f"{name}: {done.stderr}")
+
+    def no_worker_died(self):
+        log = self.gateway.log_tail(100000)
+        for word in ("was ended by signal", "ended with status", "ERROR: AddressSanitizer",
+                     "runtime error:"):
+            check(word not in log, [line for line in log.splitlines() if word in line][:1])
+
+
+def main():
+    """Runs the tests in their order."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default=os.path.join(HERE, "..", "..", "build", "main"))
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    failed = 0
+    gateway = Gateway(arguments.build, configure=configure, start=False)
+    try:
+        gateway.write("library.lua", POLICY)
+        gateway.write("zone", ZONE)
+        gateway.start()
+        tests = Tests(gateway)
+        for name, value in vars(Tests).items():
+            if name.startswith("_") or name in ("talk", "hello", "recipient") or not callable(value):
+                continue
+            if arguments.names and not any(word in name for word in arguments.names):
+                continue
+            try:
+                getattr(tests, name)()
+                print(f"ok {name}", flush=True)
+            except Exception as error:
+                failed += 1
+                print(f"not ok {name}", flush=True)
+                text = str(error) if isinstance(error, Failure) else traceback.format_exc()
+                print("\n".join("# " + line for line in text.splitlines()), flush=True)
+        gateway.stop()
+        print("ok the_gateway_ends_cleanly", flush=True)
+    except Exception as error:
+        failed += 1
+        print("not ok the_gateway_runs", flush=True)
+        print("\n".join("# " + line for line in str(error).splitlines()), flush=True)
+    if failed:
+        gateway.kill()
+        print(f"# the log: {gateway.log}", flush=True)
+    else:
+        gateway.remove()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

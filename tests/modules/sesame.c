@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sesame: authentication for tests. It knows the people of people.test and one secret. */
+#include <postern/authentication.h>
+#include <postern/job.h>
+#include <postern/module.h>
+#include <postern/text.h>
+
+#include <string.h>
+
+static enum pn_status verify(void *instance, const struct pn_credentials *credentials,
+			     struct pn_error *error)
+{
+	static const char domain[] = "@people.test";
+	struct pn_slice identity = credentials->identity;
+
+	(void)instance;
+	pn_assert_on_worker();
+	if (identity.size < sizeof(domain) ||
+	    memcmp(identity.data + identity.size - (sizeof(domain) - 1), domain,
+		   sizeof(domain) - 1) != 0)
+		return PN_NOT_FOUND;
+	if (pn_slice_equal(credentials->secret, PN_SLICE("thunder")))
+		return pn_fail(error, "the cave is shut");
+	return pn_slice_equal(credentials->secret, PN_SLICE("open sesame")) ? PN_OK : PN_DENIED;
+}
+
+static const struct pn_authentication sesame_authentication = {
+	.struct_size = sizeof(struct pn_authentication),
+	.verify = verify,
+};
+
+PN_MODULE(sesame,
+	  .version = "1.0",
+	  .summary = "Opens to one secret.",
+	  .authentication = &sesame_authentication,
+);
