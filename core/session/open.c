@@ -95,7 +95,10 @@ void pn_session_opened(struct pn_session *session)
 		run_open(session, PN_ANSWER_CONNECT, status, NULL, &error);
 		return;
 	}
-	run_open(session, PN_ANSWER_CONNECT, PN_OK, NULL, NULL);
+	if (session->tls_at_once)
+		pn_session_start_handshake(session);
+	else
+		run_open(session, PN_ANSWER_CONNECT, PN_OK, NULL, NULL);
 }
 
 static void secured_judged(void *user, const struct pn_stage_result *result)
