@@ -23,7 +23,7 @@ parts=()
 
 # Every part: its name, and on which build it runs.
 all_parts=(style units-gcc units-asan fuzz-replay interface conformance conformance-asan conversation
-	conversation-asan policy clients modules process kill powercut diskfull)
+	conversation-asan clients modules process kill powercut diskfull)
 long_parts=(fuzz)
 
 while [ $# -gt 0 ]; do
@@ -140,7 +140,6 @@ run_part() {
 	conformance-asan) conformance "$sanitized" ;;
 	conversation) python3 tests/conversation/run.py --build "$plain" ;;
 	conversation-asan) python3 tests/conversation/run.py --build "$sanitized" ;;
-	policy) python3 tests/policy/run.py --build "$plain" ;;
 	clients) python3 tests/clients/run.py --build "$plain" ;;
 	modules) python3 tests/modules/run.py --build "$sanitized" ;;
 	process) python3 tests/process/run.py --build "$plain" ;;
