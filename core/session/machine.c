@@ -97,6 +97,7 @@ static bool feed_bytes(struct pn_session *session, struct pn_slice *window)
 	if (piece.size > session->bytes_left)
 		piece.size = (size_t)session->bytes_left;
 	*window = pn_slice_behind(*window, piece.size);
+	session->scanned = 0;
 	session->bytes_left -= piece.size;
 	session->next = call_data(session, PN_LINE_GOOD, piece, session->bytes_left == 0);
 	return true;
@@ -109,6 +110,7 @@ static bool feed_data(struct pn_session *session, struct pn_slice *window)
 	size_t consumed = window->size;
 	bool is_last = false;
 
+	session->scanned = 0;
 	if (session->data_form == PN_DATA_DOT_STUFFED)
 		pn_frame_dot(&session->dot, *window, &piece, &consumed, &is_last, &problem);
 	*window = pn_slice_behind(*window, consumed);
@@ -124,10 +126,13 @@ static size_t feed(struct pn_session *session, struct pn_slice bytes)
 	struct pn_slice window = bytes;
 	bool goes_on = true;
 
+	session->input_waits = false;
 	while (goes_on && session->phase == PN_PHASE_RUNNING) {
 		/* A client that asks and does not read waits until it has read. */
-		if (session->output.size - session->output_done > PN_OUTPUT_HIGH)
+		if (session->output.size - session->output_done > PN_OUTPUT_HIGH) {
+			session->input_waits = window.size > 0;
 			break;
+		}
 		switch (session->next) {
 		case PN_NEXT_LINE:
 		case PN_NEXT_ANSWER_OR_LINE:
@@ -187,7 +192,8 @@ static bool asks_for_input(enum pn_next next)
 
 static bool wants_input(const struct pn_session *session)
 {
-	return !session->input_ended && session->phase == PN_PHASE_RUNNING &&
+	return !session->input_ended && !session->input_waits &&
+	       session->phase == PN_PHASE_RUNNING &&
 	       session->output.size - session->output_done <= PN_OUTPUT_HIGH &&
 	       asks_for_input(session->next);
 }
@@ -387,6 +393,23 @@ static void set_deadline(struct pn_session *session)
 	}
 }
 
+/* Whether there is something to do that no event of the socket will bring: the flush at the end of a
+ * turn may have made the room that the session waited for. */
+static bool can_go_on(const struct pn_session *session)
+{
+	switch (session->next) {
+	case PN_NEXT_AGAIN:
+		return true;
+	case PN_NEXT_DRAIN:
+		return unsent(session) <= PN_OUTPUT_LOW;
+	case PN_NEXT_START_TLS:
+		return unsent(session) == 0;
+	default:
+		return session->input_waits && asks_for_input(session->next) &&
+		       unsent(session) <= PN_OUTPUT_HIGH;
+	}
+}
+
 void pn_session_settle(struct pn_session *session)
 {
 	if (session->phase >= PN_PHASE_ENDING || session->phase == PN_PHASE_HANDSHAKE ||
@@ -403,7 +426,7 @@ void pn_session_settle(struct pn_session *session)
 	if (unsent(session) == 0 && session->output.capacity > 0 &&
 	    (session->output.capacity > 4096 || wants_input(session)))
 		pn_buffer_clear(&session->output);
-	if (session->phase == PN_PHASE_RUNNING && session->input_ended &&
+	if (session->phase == PN_PHASE_RUNNING && session->input_ended && !session->input_waits &&
 	    asks_for_input(session->next)) {
 		session->close_reason = PN_CLOSE_BY_PEER;
 		begin_closing(session);
@@ -412,7 +435,7 @@ void pn_session_settle(struct pn_session *session)
 			return;
 	}
 	set_deadline(session);
-	if (session->phase == PN_PHASE_RUNNING && session->next == PN_NEXT_AGAIN)
+	if (session->phase == PN_PHASE_RUNNING && can_go_on(session))
 		pn_task_queue(&session->task);
 	/* While an answer is open the socket stays watched: most clients say nothing meanwhile, and
 	 * two system calls are saved. If it does speak, socket_ready stops watching. */
@@ -484,6 +507,10 @@ static void deadline_passed(void *user)
 {
 	struct pn_session *session = user;
 
+	if (session->is_client && !session->was_opened) {
+		pn_session_connect_late(session);
+		return;
+	}
 	if (session->phase != PN_PHASE_RUNNING || unsent(session) > PN_OUTPUT_HIGH) {
 		pn_session_abort(session, session->phase == PN_PHASE_LINGERING
 						  ? session->close_reason
@@ -689,10 +716,12 @@ void pn_session_close(struct pn_session *session, enum pn_close_reason reason)
 
 void pn_session_raise(struct pn_session *session, const struct pn_session_event_info *event)
 {
-	if (session->phase != PN_PHASE_RUNNING)
+	/* One that is still opening hears of it when it waits for its first command. */
+	if (session->phase > PN_PHASE_HANDSHAKE)
 		return;
 	session->raised |= 1u << event->kind;
-	if (session->next == PN_NEXT_LINE || session->next == PN_NEXT_ANSWER_OR_LINE)
+	if (session->phase == PN_PHASE_RUNNING &&
+	    (session->next == PN_NEXT_LINE || session->next == PN_NEXT_ANSWER_OR_LINE))
 		pn_task_queue(&session->task);
 }
 

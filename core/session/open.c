@@ -31,6 +31,7 @@ static void run_open(struct pn_session *session, enum pn_answer_kind kind, enum 
 	enum pn_next next;
 
 	session->phase = PN_PHASE_RUNNING;
+	session->was_opened = true;
 	session->in_entry = true;
 	next = session->protocol->open(session, session->state, &answer);
 	session->in_entry = false;
@@ -99,6 +100,18 @@ void pn_session_opened(struct pn_session *session)
 		pn_session_start_handshake(session);
 	else
 		run_open(session, PN_ANSWER_CONNECT, PN_OK, NULL, NULL);
+}
+
+/* A connection that we make, or its TLS, was not there in time: `open` hears of it as of any other
+ * failure, as <postern/protocol.h> promises. */
+void pn_session_connect_late(struct pn_session *session)
+{
+	struct pn_error error;
+	enum pn_status status = pn_fail_with(PN_TIMEOUT, &error, "cannot connect to %s: no answer in time",
+					     session->peer);
+
+	session->input_ended = true;
+	run_open(session, PN_ANSWER_CONNECT, status, NULL, &error);
 }
 
 static void secured_judged(void *user, const struct pn_stage_result *result)

@@ -98,9 +98,11 @@ struct pn_session {
 	bool is_skipping_line;
 	bool skip_after_cr;
 	bool input_ended;
+	bool input_waits;      /* input was not looked at, because the output was high */
 	bool needs_deadline;   /* a wait begins */
 	bool in_entry;         /* the module is being called */
 	bool is_counted;       /* in the per-address table */
+	bool was_opened;       /* the protocol's `open` was called */
 	uint32_t raised;       /* events that wait, bits of enum pn_event_kind */
 	enum pn_close_reason close_reason;
 
@@ -191,6 +193,7 @@ void pn_session_splice_begin(struct pn_session *session);
 
 /* open.c: asks connection.open or connection.secured and goes on */
 void pn_session_opened(struct pn_session *session);
+void pn_session_connect_late(struct pn_session *session);
 void pn_session_secured(struct pn_session *session, bool is_up, const char *why);
 
 #endif

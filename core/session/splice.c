@@ -47,6 +47,9 @@ void pn_session_splice_ready(struct pn_session *session, int events)
 	char piece[PIECE_SIZE];
 	size_t size;
 
+	/* Each side's deadline is for a silence of both. */
+	pn_timer_set(session->deadline, session->deadline_ms);
+	pn_timer_set(other->deadline, other->deadline_ms);
 	for (int i = 0; (events & PN_WATCH_READ) != 0 && i < PIECES_PER_TURN; i++) {
 		enum pn_stream_result result;
 
@@ -80,7 +83,7 @@ static void hand_over_input(struct pn_session *from, struct pn_session *to)
 	pn_session_write(to, pn_buffer_slice(&from->input));
 	pn_buffer_clear(&from->input);
 	from->phase = PN_PHASE_SPLICED;
-	pn_timer_stop(from->deadline);
+	pn_timer_set(from->deadline, from->deadline_ms);
 }
 
 void pn_session_splice_begin(struct pn_session *session)
