@@ -29,7 +29,8 @@ struct work_queue {
 	pthread_cond_t changed;
 	struct job_entry *first;
 	struct job_entry **last;
-	size_t count;
+	size_t count; /* jobs that wait */
+	size_t busy;  /* threads that are at one */
 	bool is_stopping;
 	size_t thread_count;
 	size_t thread_limit;
@@ -86,6 +87,7 @@ static struct job_entry *take(struct work_queue *queue)
 		if (queue->first == NULL)
 			queue->last = &queue->first;
 		queue->count--;
+		queue->busy++;
 	}
 	pthread_mutex_unlock(&queue->mutex);
 	return entry;
@@ -100,6 +102,9 @@ static void *run_thread(void *argument)
 	while ((entry = take(queue)) != NULL) {
 		entry->status = entry->job.work(entry->job.argument, &entry->error);
 		give_back(entry);
+		pthread_mutex_lock(&queue->mutex);
+		queue->busy--;
+		pthread_mutex_unlock(&queue->mutex);
 	}
 	return NULL;
 }
@@ -167,13 +172,20 @@ static void queue_stop(struct work_queue *queue)
 	queue->thread_count = 0;
 }
 
-void pn_jobs_stop(void)
+void pn_jobs_finish(void)
 {
 	if (!jobs.exists)
 		return;
 	for (size_t i = 0; i < sizeof(jobs.pools) / sizeof(jobs.pools[0]); i++)
 		queue_stop(&jobs.pools[i]);
 	tell_done(NULL);
+}
+
+void pn_jobs_stop(void)
+{
+	if (!jobs.exists)
+		return;
+	pn_jobs_finish();
 	pn_waker_free(&jobs.waker);
 	jobs.exists = false;
 }
@@ -186,7 +198,7 @@ enum pn_status pn_job_submit(const struct pn_job *job, struct pn_ticket ticket)
 	pn_assert_on_loop();
 	pthread_mutex_lock(&queue->mutex);
 	if (queue->count >= MAX_WAITING || queue->is_stopping ||
-	    (queue->thread_count < queue->thread_limit && queue->count >= queue->thread_count &&
+	    (queue->thread_count < queue->thread_limit && queue->count + queue->busy >= queue->thread_count &&
 	     start_thread(queue) != PN_OK && queue->thread_count == 0)) {
 		pthread_mutex_unlock(&queue->mutex);
 		return PN_LIMIT;

@@ -6,6 +6,9 @@
 /* Once, after pn_loop_new. */
 void pn_jobs_start(void);
 
+/* Runs what is queued in the pools and takes no more; lanes go on. What jobs use can go after it. */
+void pn_jobs_finish(void);
+
 /* Runs what is queued, joins the threads and tells what is done. */
 void pn_jobs_stop(void);
 

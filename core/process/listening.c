@@ -151,6 +151,18 @@ void pn_listening_keep_only(const char *first, const char *second)
 	}
 }
 
+void pn_listening_drop_unused(void)
+{
+	if (pn_worker.kind == PN_WORKER_CONTROL) {
+		pn_listening_keep_only("control-socket", pn_worker.current->config->settings.control);
+		return;
+	}
+	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {
+		if (listenings[i].address != NULL && listenings[i].listener == NULL)
+			forget(&listenings[i]);
+	}
+}
+
 void pn_listening_resume(void)
 {
 	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {

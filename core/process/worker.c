@@ -203,6 +203,16 @@ static void give_up_prepared(void)
 	pn_generation_drop(&generation);
 }
 
+/* A reload was given up. One that was just started may have prepared what is in use: it stays. */
+static void abandon(uint32_t number)
+{
+	if (pn_worker.prepared != NULL && pn_worker.prepared_number == number)
+		give_up_prepared();
+	/* Sockets that only the reload wanted would keep their ports taken. */
+	if (pn_worker.current != NULL)
+		pn_listening_drop_unused();
+}
+
 static void use_prepared(uint32_t number)
 {
 	struct pn_assembly *old = pn_worker.current;
@@ -253,7 +263,7 @@ static void take_packet(struct pn_packet *packet)
 	else if (strcmp(word, "use") == 0)
 		use_prepared(number);
 	else if (strcmp(word, "abandon") == 0)
-		give_up_prepared();
+		abandon(number);
 	else if (strcmp(word, "result") == 0)
 		pn_control_result(packet->words[1], packet->words[2]);
 	else if (strcmp(word, "stop") == 0)
@@ -305,6 +315,9 @@ static void shut_down(void)
 	pn_listening_stop();
 	pn_control_stop();
 	pn_sessions_end();
+	pn_sessions_free();
+	/* Jobs and sessions use the instances: they go before. */
+	pn_jobs_finish();
 	pn_instances_stop();
 	pn_bus_stop();
 	pn_resolver_stop();
@@ -313,7 +326,6 @@ static void shut_down(void)
 	pn_timer_free(&heartbeat);
 	pn_timer_free(&grace);
 	pn_watch_free(&channel_watch, false);
-	pn_sessions_free();
 	pn_tickets_stop();
 	if (pn_worker.current != NULL) {
 		generation = pn_worker.current->generation;
@@ -343,7 +355,11 @@ int pn_worker_main(enum pn_worker_kind kind, unsigned number, unsigned slot_inde
 	pn_worker.config_path = config_path;
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN); /* Ctrl-C is for the master, who tells us */
+	/* Ctrl-C, a terminal that closes and "reload, everybody" are for the master, who tells us. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	/* One that hangs does not read that the master is gone, and would keep the ports. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getenv("POSTERN_FAULT") != NULL)
 		pn_fault_arm(getenv("POSTERN_FAULT"));
 	if (start(&error) != PN_OK) {

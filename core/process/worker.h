@@ -44,6 +44,7 @@ int pn_listening_descriptor(const char *address); /* or -1 */
 PN_MUST_CHECK enum pn_status pn_listening_use(const struct pn_assembly *assembly,
 					      struct pn_error *error);
 void pn_listening_keep_only(const char *first, const char *second); /* closes all others */
+void pn_listening_drop_unused(void); /* closes what the generation in use does not listen to */
 void pn_listening_resume(void);
 void pn_listening_stop(void);
 
