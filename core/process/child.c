@@ -15,7 +15,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HIGH_DESCRIPTOR = 200, MESSAGE_SIZE = 3000 };
+enum {
+	HIGH_DESCRIPTOR = PN_FIRST_EVENT_DESCRIPTOR + PN_MAX_SLOTS,
+	MESSAGE_SIZE = 3000,
+	CHECK_SECONDS = 60, /* the master waits for the check, and for nothing else meanwhile */
+};
 
 /* Our own file, opened once: a worker that is started later is the program that was started
  * first, even when the file was replaced meanwhile. */
@@ -123,6 +127,7 @@ static void become_check(const char *config_path, int output, int errors)
 	place(output, STDOUT_FILENO);
 	place(errors, STDERR_FILENO);
 	reset_signals();
+	alarm(CHECK_SECONDS);
 	execute(arguments);
 }
 
@@ -159,11 +164,21 @@ enum pn_status pn_child_check(const char *config_path, struct pn_arena *arena,
 	open_program();
 	/* The message may come before the list is read: a file holds any amount of it. */
 	errors = tmpfile();
-	if (errors == NULL || pipe2(output, O_CLOEXEC) != 0)
+	if (errors == NULL)
 		return pn_fail_errno(error, errno, "cannot check the configuration");
+	if (pipe2(output, O_CLOEXEC) != 0) {
+		(void)pn_fail_errno(error, errno, "cannot check the configuration");
+		fclose(errors);
+		return PN_FAILED;
+	}
 	pid = fork();
-	if (pid < 0)
-		return pn_fail_errno(error, errno, "cannot check the configuration");
+	if (pid < 0) {
+		(void)pn_fail_errno(error, errno, "cannot check the configuration");
+		close(output[0]);
+		close(output[1]);
+		fclose(errors);
+		return PN_FAILED;
+	}
 	if (pid == 0)
 		become_check(config_path, output[1], fileno(errors));
 	close(output[1]);
@@ -180,6 +195,9 @@ enum pn_status pn_child_check(const char *config_path, struct pn_arena *arena,
 			fprintf(stderr, "%s\n", message);
 		return PN_OK;
 	}
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+		return pn_fail(error, "checking the configuration took longer than %d seconds",
+			       CHECK_SECONDS);
 	if (message[0] == '\0' && WIFSIGNALED(status))
 		return pn_fail(error, "checking the configuration was ended by signal %d: a module "
 				      "may be at fault",

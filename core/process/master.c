@@ -57,7 +57,7 @@ struct named_descriptor {
 };
 
 struct descriptor_list {
-	struct named_descriptor items[PN_FLAT_MAX];
+	struct named_descriptor items[PN_FLAT_MAX + 2]; /* and the control page and socket */
 	size_t count;
 };
 
@@ -135,6 +135,8 @@ static int list_find(const struct descriptor_list *list, const char *name)
 
 static void list_add(struct descriptor_list *list, const char *name, int descriptor)
 {
+	if (list->count == sizeof(list->items) / sizeof(list->items[0]))
+		abort(); /* the room is for as many as a configuration may name, and our own */
 	list->items[list->count].name = strdup(name);
 	list->items[list->count++].descriptor = descriptor;
 }
@@ -590,22 +592,25 @@ static void begin_stop(const char *asker)
 	}
 }
 
-static void worker_failed(struct master_worker *worker, const char *why)
+static void worker_failed(struct master_worker *worker, uint32_t number, const char *why)
 {
 	say("%s %u: %s", pn_worker_kind_name(worker->kind), worker->number, why);
 	if (!master.has_served) {
 		master.exit_status = 1;
 		begin_stop("");
-	} else if (master.next != NULL && worker->state == WORKER_SERVING) {
-		give_up_reload(why);
-	} else {
+	} else if (worker->state == WORKER_STARTING) {
 		kill(worker->pid, SIGKILL); /* it is started again, later and later */
+	} else if (master.next != NULL && number == master.next->number) {
+		give_up_reload(why);
 	}
+	/* Else the reload was given up already, when another failed: this one serves as before. */
 }
 
 /* Prepared: one of the first, one that was restarted, or one of a reload. */
 static void worker_ready(struct master_worker *worker, uint32_t number)
 {
+	if (master.is_stopping || worker->state == WORKER_LEAVING)
+		return;
 	if (master.next != NULL && number == master.next->number) {
 		worker->state = WORKER_READY;
 		if (all_are_ready())
@@ -631,7 +636,7 @@ static void take_packet(struct master_worker *worker, const struct pn_packet *pa
 		worker->wants_replacing = true;
 		worker_ready(worker, number);
 	} else if (strcmp(word, "failed") == 0) {
-		worker_failed(worker, packet->words[2]);
+		worker_failed(worker, number, packet->words[2]);
 	} else if (strcmp(word, "using") == 0) {
 		announce();
 		answer_when_used();
