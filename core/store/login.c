@@ -24,7 +24,8 @@ struct attempt {
 	struct pn_credentials credentials;
 	struct pn_ticket ticket;     /* the protocol's */
 	struct pn_ticket job_ticket;
-	bool in_job; /* the job owns it now */
+	bool in_job;       /* a job uses it: whoever ends leaves it to the job */
+	bool is_abandoned; /* the session is gone */
 	enum pn_status verified;
 	struct pn_error error;
 };
@@ -46,6 +47,7 @@ static void abandon(struct pn_session *session, void *pointer)
 	struct attempt *attempt = pointer;
 
 	(void)session;
+	attempt->is_abandoned = true;
 	if (!attempt->in_job)
 		release_attempt(attempt);
 }
@@ -202,9 +204,13 @@ static void verify_done(void *argument, enum pn_status status, const struct pn_e
 	(void)error;
 	if (status != PN_OK)
 		attempt->verified = PN_FAILED;
-	/* When the session is gone, nobody continues and the attempt is released here. */
-	if (!pn_ticket_answer(attempt->job_ticket, PN_ANSWER_JOB, PN_OK, NULL, NULL, NULL))
+	attempt->in_job = false;
+	/* When the session is gone, nobody continues and the attempt is released here. One that is
+	 * about to go (its tickets are stale already) still has it and abandons it later. */
+	if (attempt->is_abandoned)
 		release_attempt(attempt);
+	else
+		pn_ticket_answer(attempt->job_ticket, PN_ANSWER_JOB, PN_OK, NULL, NULL, NULL);
 }
 
 static void verified(void *user, const struct pn_answer *answer)
@@ -212,7 +218,6 @@ static void verified(void *user, const struct pn_answer *answer)
 	struct attempt *attempt = user;
 
 	(void)answer;
-	attempt->in_job = false;
 	if (attempt->verified == PN_OK)
 		proven(attempt);
 	else if (attempt->verified == PN_DENIED)
