@@ -90,9 +90,9 @@ static struct writing *new_writing(struct pn_transaction *transaction)
 	if (writing == NULL)
 		abort();
 	if (transaction->writer_account == NULL)
-		transaction->writer_account =
-			pn_account_new(transaction->arena, PN_SLICE(""),
-				       transaction->recipients->accounts[0].store);
+		transaction->writer_account = pn_account_new(
+			transaction->arena, PN_SLICE(""),
+			pn_transaction_first_local(transaction)->accounts[0].store);
 	writing->entries = transaction->writer_account->entries;
 	writing->state = transaction->writer_account->state;
 	writing->writer = transaction->writer;
@@ -132,21 +132,11 @@ static void submit(struct pn_transaction *transaction, void (*done)(struct pn_tr
 		writing_done(writing, PN_LIMIT, NULL);
 }
 
-static bool has_local_recipient(const struct pn_transaction *transaction)
-{
-	for (const struct pn_recipient *recipient = transaction->recipients; recipient != NULL;
-	     recipient = recipient->next) {
-		if (recipient->account_count > 0)
-			return true;
-	}
-	return false;
-}
-
 enum pn_next pn_body_overflow(struct pn_transaction *transaction, struct pn_slice bytes,
 			      enum pn_next next)
 {
 	/* Without anybody to store it for (all discarded) there is nothing to keep. */
-	if (transaction->writer_failed || !has_local_recipient(transaction))
+	if (transaction->writer_failed || pn_transaction_first_local(transaction) == NULL)
 		return next;
 	if (pn_buffer_append(&transaction->overflow, bytes) != PN_OK) {
 		transaction->writer_failed = true;

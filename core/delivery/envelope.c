@@ -140,7 +140,7 @@ static void answer_recipient(struct pn_recipient *recipient)
 /* Whether this recipient can be served together with those that are there already. */
 static bool fits_store(const struct pn_recipient *recipient)
 {
-	const struct pn_recipient *first = recipient->transaction->recipients;
+	const struct pn_recipient *first = pn_transaction_first_local(recipient->transaction);
 	const struct pn_instance *store =
 		first != NULL ? first->accounts[0].store : recipient->accounts[0].store;
 

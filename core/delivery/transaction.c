@@ -117,6 +117,15 @@ struct pn_recipient *pn_transaction_recipient(const struct pn_transaction *trans
 	return recipient;
 }
 
+const struct pn_recipient *pn_transaction_first_local(const struct pn_transaction *transaction)
+{
+	const struct pn_recipient *recipient = transaction->recipients;
+
+	while (recipient != NULL && recipient->account_count == 0)
+		recipient = recipient->next;
+	return recipient;
+}
+
 const struct pn_address *pn_recipient_original(const struct pn_recipient *recipient)
 {
 	return &recipient->original;

@@ -138,6 +138,10 @@ struct pn_transaction {
 /* transaction.c: a new one for the session, in place of any other */
 struct pn_transaction *pn_transaction_new(struct pn_session *session);
 
+/* transaction.c: the first recipient that is served here, or NULL. Those in front of it were accepted
+ * to be discarded and may have no account. */
+const struct pn_recipient *pn_transaction_first_local(const struct pn_transaction *transaction);
+
 /* envelope.c */
 void pn_recipient_refuse(struct pn_recipient *recipient, enum pn_verdict verdict, unsigned code,
 			 const char *enhanced, const char *text);
