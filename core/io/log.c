@@ -36,6 +36,7 @@ struct pn_event {
 struct sink {
 	int descriptor;
 	struct pn_buffer waiting;
+	bool is_torn; /* its last bytes are part of a line, whose rest the disk did not take */
 };
 
 static struct {
@@ -48,6 +49,7 @@ static struct {
 	struct pn_event **last;
 	size_t waiting_bytes;
 	uint64_t lost;
+	uint64_t unwritten; /* bytes that a disk did not take; of the thread alone */
 	enum pn_log_level level;
 	bool has_history;
 	char directory[512];
@@ -196,6 +198,9 @@ static void write_sink(struct sink *sink)
 {
 	size_t done = 0;
 
+	if (sink->waiting.size == 0)
+		return;
+
 	while (sink->descriptor >= 0 && done < sink->waiting.size) {
 		ssize_t result = write(sink->descriptor, sink->waiting.data + done,
 				       sink->waiting.size - done);
@@ -206,7 +211,58 @@ static void write_sink(struct sink *sink)
 			break; /* a full disk must not stop the mail; the log says less */
 		done += (size_t)result;
 	}
+	if (done > 0)
+		sink->is_torn = done < sink->waiting.size;
+	if (done < sink->waiting.size)
+		writer.unwritten += sink->waiting.size - done;
 	sink->waiting.size = 0;
+}
+
+/* A line that was cut off gets its end, so that the next one is a line of its own. */
+static void mend(struct sink *sink)
+{
+	if (sink->is_torn)
+		(void)!pn_buffer_append(&sink->waiting, PN_SLICE("\n"));
+}
+
+/* Entries of the index stand at multiples of their size; a zero hash is nobody's. */
+static void mend_index(struct sink *sink)
+{
+	static const struct pn_history_index_entry nobody;
+	struct stat status;
+	size_t surplus;
+
+	if (!sink->is_torn || fstat(sink->descriptor, &status) != 0)
+		return;
+	surplus = (size_t)((uint64_t)status.st_size % sizeof(nobody));
+	sink->is_torn = false;
+	if (surplus > 0)
+		(void)!pn_buffer_append(&sink->waiting, pn_slice_make((const char *)&nobody,
+								      sizeof(nobody) - surplus));
+}
+
+/* Where the next event will stand: asked of the file, because a full disk takes parts of what was
+ * written before, and because a worker that is being replaced writes to the same file. */
+static void find_history_offset(void)
+{
+	struct stat status;
+
+	if (writer.history.descriptor < 0 || fstat(writer.history.descriptor, &status) != 0)
+		return;
+	writer.history_offset = (uint64_t)status.st_size + writer.history.waiting.size;
+}
+
+/* A file of the history, which a worker that was killed may have left with half a line. */
+static void open_history(struct sink *sink, const char *path)
+{
+	struct stat status;
+	char last = '\n';
+
+	sink->descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	sink->is_torn = sink->descriptor >= 0 && fstat(sink->descriptor, &status) == 0 &&
+			status.st_size > 0 &&
+			(pread(sink->descriptor, &last, 1, status.st_size - 1) != 1 ||
+			 last != '\n');
 }
 
 static int open_append(const char *path)
@@ -227,7 +283,6 @@ static void turn_history(int64_t now_ms)
 	struct tm date;
 	time_t seconds = (time_t)(now_ms / 1000);
 	int64_t hour = now_ms / 3600000;
-	struct stat status;
 
 	if (!writer.has_history || hour == writer.history_hour)
 		return;
@@ -239,12 +294,10 @@ static void turn_history(int64_t now_ms)
 		close(writer.index.descriptor);
 	gmtime_r(&seconds, &date);
 	history_path(path, sizeof(path), &date, "jsonl");
-	writer.history.descriptor = open_append(path);
-	writer.history_offset = 0;
-	if (writer.history.descriptor >= 0 && fstat(writer.history.descriptor, &status) == 0)
-		writer.history_offset = (uint64_t)status.st_size;
+	open_history(&writer.history, path);
 	history_path(path, sizeof(path), &date, "index");
-	writer.index.descriptor = open_append(path);
+	open_history(&writer.index, path);
+	writer.index.is_torn = true; /* its end is looked at */
 	writer.history_hour = hour;
 }
 
@@ -263,6 +316,10 @@ static void add_to_history(const struct pn_event *event)
 static void write_events(struct pn_event *event)
 {
 	turn_history(pn_clock_wall_ms());
+	mend(&writer.history);
+	mend(&writer.log);
+	mend_index(&writer.index);
+	find_history_offset();
 	while (event != NULL) {
 		struct pn_event *next = event->next;
 
@@ -280,6 +337,8 @@ static void write_events(struct pn_event *event)
 
 static void *run_writer(void *unused)
 {
+	uint64_t missing = 0; /* to be told when the disk takes something again */
+
 	(void)unused;
 	pthread_setname_np(pthread_self(), "log");
 	pthread_mutex_lock(&writer.mutex);
@@ -297,6 +356,14 @@ static void *run_writer(void *unused)
 		writer.lost = 0;
 		pthread_mutex_unlock(&writer.mutex);
 		write_events(event);
+		if (writer.unwritten == 0 && missing > 0) {
+			pn_log(PN_LOG_ERROR, "log",
+			       "%llu bytes of log and history were lost: the disk was full or failed",
+			       (unsigned long long)missing);
+			missing = 0;
+		}
+		missing += writer.unwritten;
+		writer.unwritten = 0;
 		if (lost > 0)
 			pn_log(PN_LOG_ERROR, "log", "%llu events were lost: the disk is too slow",
 			       (unsigned long long)lost);
