@@ -12,8 +12,6 @@
 #include <postern/sasl.h>
 #include <postern/text.h>
 
-#include <stdlib.h>
-
 /* When a verb is welcome. */
 enum smtp_when {
 	SMTP_ALWAYS = 0,
@@ -200,20 +198,6 @@ static enum pn_status check_config(const void *pointer, struct pn_error *error)
 	return PN_OK;
 }
 
-/* Only a name that the hook can compare: an instance has no other state. */
-static enum pn_status start(const struct pn_start *begin, void **instance_out,
-                            struct pn_error *error)
-{
-	(void)begin;
-	*instance_out = malloc(1);
-	return *instance_out == NULL ? pn_fail(error, "out of memory") : PN_OK;
-}
-
-static void stop(void *instance)
-{
-	free(instance);
-}
-
 static const char *const profiles[] = {"mx", "submission", "lmtp", NULL};
 static const char *const authentications[] = {"none", "offered", "required", NULL};
 static const char *const plaintexts[] = {"never", "loopback", "always", NULL};
@@ -323,6 +307,4 @@ PN_MODULE(smtp,
 	.hooks = smtp_hooks,
 	.protocol = &smtp_protocol,
 	.check_config = check_config,
-	.start = start,
-	.stop = stop,
 );

@@ -2,7 +2,7 @@
 /*
  * What the submission profile adds to a message that begins its way here: Date and
  * Message-ID where they are missing (RFC 6409 sections 8.2 and 8.3). A hook at
- * message.change; it minds the sessions of its own instance and no other.
+ * message.change, asked about the sessions of its own instance.
  */
 #include "smtp.h"
 
@@ -26,8 +26,7 @@ enum pn_verdict smtp_complete_message(const struct pn_stage_call *call)
 	const char *message_id;
 
 	if (call->session == NULL || call->transaction == NULL ||
-	    config->profile != SMTP_PROFILE_SUBMISSION ||
-	    pn_session_instance(call->session) != call->instance)
+	    config->profile != SMTP_PROFILE_SUBMISSION)
 		return PN_VERDICT_CONTINUE;
 	header = pn_transaction_header(call->transaction);
 	/* What is not a header is left as it is: fields on top of it would make it worse. */

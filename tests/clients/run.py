@@ -241,8 +241,12 @@ def poplib_fetch(secure, login):
         identifiers = [line.split()[1] for line in session.uidl()[1]]
         if len(set(identifiers)) != len(found):
             raise Failure(f"unique-ids that are not: {identifiers}")
+        again = pop3(gateway)
+        if [line.split()[1] for line in again.uidl()[1]] != identifiers:
+            raise Failure("another session has other unique-ids")
+        again.quit()
         for number, (name, data) in enumerate(found, 1):
-            _, lines, octets = session.retr(number)
+            _, lines, _ = session.retr(number)
             got = b"".join(line + b"\r\n" for line in lines)
             compare(name, data, without_trace(got))
             _, top, _ = session.top(number, 0)
