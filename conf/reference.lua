@@ -81,7 +81,7 @@ max_header_fields = 1000
 -- It is a whole number from 1 to 1000.
 max_hops = 50
 
--- A store that does not answer by then counts as failed.
+-- A store or a directory that does not answer by then counts as failed.
 -- It is a duration like "30s" from 10ms to 10m.
 store_deadline = "30s"
 

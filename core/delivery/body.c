@@ -51,8 +51,11 @@ static void written(void *user, const struct pn_answer *answer)
 	struct pn_transaction *transaction = writing->transaction;
 
 	transaction->writer_busy = false;
-	transaction->writer = writing->writer;
-	writing->writer = NULL;
+	/* A job that is late still has the writer, and discards it when it is done. */
+	if (answer->kind != PN_ANSWER_TIMER) {
+		transaction->writer = writing->writer;
+		writing->writer = NULL;
+	}
 	if (answer->status != PN_OK) {
 		transaction->writer_failed = true;
 		if (answer->error != NULL)
@@ -125,7 +128,8 @@ static void submit(struct pn_transaction *transaction, void (*done)(struct pn_tr
 	};
 
 	writing->done = done;
-	writing->ticket = pn_ticket_open_unlimited(transaction->session, written, writing);
+	writing->ticket = pn_ticket_open(transaction->session, written, writing,
+					 transaction->generation->store_deadline_ms);
 	if ((writing->entries->capabilities & PN_STORE_BODIES_BLOCK) == 0)
 		writing_done(writing, write_bytes(writing, &writing->error), &writing->error);
 	else if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK)

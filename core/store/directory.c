@@ -178,13 +178,25 @@ static void deliver(struct lookup *lookup)
 	lookup->done(lookup->user, result);
 }
 
+/* The job still writes into the lookup, and releases it when it is done: nothing of it is read. */
+static void deliver_late(struct lookup *lookup)
+{
+	struct pn_lookup_result *result = PN_ARENA_NEW(lookup->caller_arena, struct pn_lookup_result);
+
+	result->outcome = PN_LOOKUP_FAILED;
+	(void)pn_fail(&result->error, "the directory did not answer in time");
+	pn_log(PN_LOG_ERROR, "directory", "%s", result->error.text);
+	lookup->done(lookup->user, result);
+}
+
 static void answered(void *user, const struct pn_answer *answer)
 {
 	struct lookup *lookup = user;
 
-	if (answer->status != PN_OK)
-		lookup->result.outcome = PN_LOOKUP_FAILED;
-	deliver(lookup);
+	if (answer->kind == PN_ANSWER_TIMER)
+		deliver_late(lookup);
+	else
+		deliver(lookup);
 }
 
 static void job_done(void *argument, enum pn_status status, const struct pn_error *error)
@@ -226,8 +238,7 @@ void pn_directory_find(struct pn_session *session, struct pn_generation *generat
 		release(lookup);
 		return;
 	}
-	/* The job answers for certain: its ticket needs no deadline, the session's end makes it stale. */
-	lookup->ticket = pn_ticket_open_unlimited(session, answered, lookup);
+	lookup->ticket = pn_ticket_open(session, answered, lookup, generation->store_deadline_ms);
 	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK) {
 		pn_ticket_cancel(lookup->ticket);
 		lookup->result.outcome = PN_LOOKUP_FAILED;

@@ -75,8 +75,9 @@ void pn_login_answer(struct pn_session *session, struct pn_ticket ticket,
 static const char *const outcome_names[] = { "challenge", "proven",    "wrong",	  "temporary",
 					     "malformed", "cancelled", "unknown", "drop" };
 
-static void end_attempt(struct attempt *attempt, enum pn_sasl_outcome outcome,
-			const struct pn_reply *reply)
+/* The protocol hears of it, and the history. */
+static void tell(struct attempt *attempt, enum pn_sasl_outcome outcome,
+		 const struct pn_reply *reply, const char *why)
 {
 	struct pn_session *session = attempt->session;
 	struct pn_event *event = pn_session_event(
@@ -86,13 +87,19 @@ static void end_attempt(struct attempt *attempt, enum pn_sasl_outcome outcome,
 	pn_event_text(event, "name", attempt->credentials.identity);
 	pn_event_text(event, "outcome", pn_slice_of(outcome_names[outcome]));
 	pn_event_bool(event, "encrypted", pn_session_is_encrypted(session));
-	if (attempt->error.text[0] != '\0')
-		pn_event_text(event, "text", pn_slice_of(attempt->error.text));
+	if (why[0] != '\0')
+		pn_event_text(event, "text", pn_slice_of(why));
 	pn_event_send(&event);
 	session->login_attachment.release = NULL;
 	if (outcome != PN_SASL_PROVEN)
 		session->auth_failures++;
 	pn_login_answer(session, attempt->ticket, outcome, reply);
+}
+
+static void end_attempt(struct attempt *attempt, enum pn_sasl_outcome outcome,
+			const struct pn_reply *reply)
+{
+	tell(attempt, outcome, reply, attempt->error.text);
 	release_attempt(attempt);
 }
 
@@ -217,7 +224,12 @@ static void verified(void *user, const struct pn_answer *answer)
 {
 	struct attempt *attempt = user;
 
-	(void)answer;
+	if (answer->kind == PN_ANSWER_TIMER) {
+		/* The job still has it, and releases it when it is done. */
+		attempt->is_abandoned = true;
+		tell(attempt, PN_SASL_TEMPORARY, NULL, "the secret was not checked in time");
+		return;
+	}
 	if (attempt->verified == PN_OK)
 		proven(attempt);
 	else if (attempt->verified == PN_DENIED)
@@ -254,7 +266,8 @@ static void judged(void *user, const struct pn_stage_result *result)
 		end_attempt(attempt, PN_SASL_TEMPORARY, &result->reply);
 		return;
 	}
-	attempt->job_ticket = pn_ticket_open_unlimited(attempt->session, verified, attempt);
+	attempt->job_ticket = pn_ticket_open(attempt->session, verified, attempt,
+					     attempt->generation->auth_deadline_ms);
 	attempt->in_job = true;
 	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK) {
 		attempt->in_job = false;
