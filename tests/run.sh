@@ -23,7 +23,7 @@ parts=()
 
 # Every part: its name, and on which build it runs.
 all_parts=(style units-gcc units-asan fuzz-replay interface conformance conformance-asan conversation
-	conversation-asan clients modules process kill powercut diskfull)
+	conversation-asan clients modules process kill powercut diskfull faults)
 long_parts=(fuzz)
 
 while [ $# -gt 0 ]; do
@@ -145,7 +145,8 @@ run_part() {
 	process) python3 tests/process/run.py --build "$plain" ;;
 	kill) python3 tests/crash/kill.py --build "$plain" --kills "$(figure 10 200)" ;;
 	powercut) python3 tests/crash/powercut.py --build "$plain" --cuts "$(figure 10 200)" ;;
-	diskfull) python3 tests/crash/diskfull.py --build "$plain" ;;
+	diskfull) python3 tests/crash/diskfull.py --build "$plain" --cycles "$(figure 4 20)" ;;
+	faults) python3 tests/crash/faults.py --build "$plain" $([ $long = yes ] && echo --long) ;;
 	esac
 }
 

@@ -224,6 +224,16 @@ class Gateway:
         except OSError:
             return ""
 
+    def findings(self):
+        """What a sanitizer said in the log; nothing without one."""
+        words = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
+                 "WARNING: ThreadSanitizer")
+        try:
+            with open(self.log, encoding="utf-8", errors="replace") as file:
+                return [line.strip() for line in file if any(word in line for word in words)]
+        except OSError:
+            return []
+
     def remove(self):
         """Ends it, whatever it does, and removes its directory (kept with POSTERN_TEST_KEEP=1)."""
         self.kill()
