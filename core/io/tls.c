@@ -2,11 +2,15 @@
 /* TLS contexts, on OpenSSL. */
 #include "io/tls.h"
 
+#include <postern/arena.h>
 #include <postern/log.h>
+
+#include "io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -14,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { KEY_FILE_MAX = 64 * 1024 };
+enum { KEY_FILE_MAX = 64 * 1024, CHAIN_FILE_MAX = 1024 * 1024 };
 
 struct pn_tls_server {
 	SSL_CTX **contexts; /* one for each certificate; the first is the default */
@@ -134,17 +138,51 @@ static enum pn_status use_key(SSL_CTX *context, const struct pn_tls_certificate 
 	return PN_OK;
 }
 
+/* The certificate, and behind it those that lead to a root. */
+static bool parse_chain(SSL_CTX *context, struct pn_slice text)
+{
+	BIO *memory = BIO_new_mem_buf(text.data, (int)text.size);
+	X509 *certificate = PEM_read_bio_X509_AUX(memory, NULL, no_passphrase, NULL);
+	bool is_good = certificate != NULL && SSL_CTX_use_certificate(context, certificate) == 1;
+
+	X509_free(certificate);
+	while (is_good && (certificate = PEM_read_bio_X509(memory, NULL, no_passphrase, NULL)) != NULL) {
+		is_good = SSL_CTX_add0_chain_cert(context, certificate) == 1;
+		if (!is_good)
+			X509_free(certificate);
+	}
+	BIO_free(memory);
+	/* "No start line" is how the end of the file is said; anything else is damage. */
+	if (is_good && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+		return false;
+	if (is_good)
+		ERR_clear_error();
+	return is_good;
+}
+
+/* As the master copied it, with the key that it opened beside it: who renews both must not break
+ * a worker that is started before the reload. */
+static enum pn_status use_chain(SSL_CTX *context, const struct pn_tls_certificate *certificate,
+				struct pn_error *error)
+{
+	struct pn_arena *arena = pn_arena_new();
+	struct pn_slice text = PN_SLICE_NONE;
+	char why[256];
+	enum pn_status status =
+		pn_file_read(certificate->chain_path, CHAIN_FILE_MAX, arena, &text, error);
+
+	if (status == PN_OK && !parse_chain(context, text))
+		status = pn_fail(error, "%s holds no certificate in PEM form: %s",
+				 certificate->chain_path, pn_tls_error_text(why, sizeof(why)));
+	pn_arena_free(&arena);
+	return status == PN_OK ? PN_OK : PN_FAILED;
+}
+
 static enum pn_status load(SSL_CTX *context, const struct pn_tls_certificate *certificate,
 			   struct pn_error *error)
 {
-	char why[256];
-
-	if (access(certificate->chain_path, R_OK) != 0)
-		return pn_fail_errno(error, errno, "cannot read the certificate %s",
-				     certificate->chain_path);
-	if (SSL_CTX_use_certificate_chain_file(context, certificate->chain_path) != 1)
-		return pn_fail(error, "%s holds no certificate in PEM form: %s",
-			       certificate->chain_path, pn_tls_error_text(why, sizeof(why)));
+	if (use_chain(context, certificate, error) != PN_OK)
+		return PN_FAILED;
 	if (use_key(context, certificate, error) != PN_OK)
 		return PN_FAILED;
 	if (X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(context))) < 0)

@@ -39,6 +39,8 @@ void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 	for (size_t i = 0; i < config->certificate_count; i++)
 		write_text(out, "key", config->certificates[i].key_path);
 	write_text(out, "file", config->file);
+	for (size_t i = 0; i < config->certificate_count; i++)
+		write_text(out, "file", config->certificates[i].chain_path);
 	for (size_t i = 0; i < config->policy_count; i++)
 		write_text(out, "file", config->policies[i].path);
 	write_text(out, "user", settings->user);

@@ -209,11 +209,14 @@ static enum pn_status open_keys(struct master_config *config, struct pn_error *e
 	const struct pn_flat_list *keys = &config->flat.keys;
 
 	for (size_t i = 0; i < keys->count; i++) {
-		int descriptor = open(keys->items[i], O_RDONLY | O_CLOEXEC);
+		int descriptor;
 
-		if (descriptor < 0)
+		/* A copy: a key that is written over must not meet the certificate of before. */
+		if (access(keys->items[i], R_OK) != 0)
 			return pn_fail_errno(error, errno, "cannot read the private key %s",
 					     keys->items[i]);
+		if (pn_file_snapshot(keys->items[i], MAX_FILE_SIZE, &descriptor, error) != PN_OK)
+			return PN_FAILED;
 		list_add(&config->keys, keys->items[i], descriptor);
 	}
 	return PN_OK;
