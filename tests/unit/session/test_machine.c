@@ -27,6 +27,7 @@ enum { WATCHDOG_MS = 8000, BLOCK = 100 * 1000 };
 /* What happened to the session under test. */
 static struct {
 	struct pn_session *session;
+	struct pn_session *partner; /* waits to be spliced */
 	enum pn_close_reason reason;
 	unsigned closed;
 	unsigned opened;
@@ -101,6 +102,13 @@ static enum pn_next test_line(struct pn_session *session, void *state, const str
 		return pn_next_bytes(session, 5);
 	if (is(line->text, "data"))
 		return pn_next_data(session, PN_DATA_DOT_STUFFED);
+	if (is(line->text, "partner")) {
+		seen.partner = session;
+		seen.ticket = pn_session_ticket(session, 60000);
+		return PN_NEXT_ANSWER;
+	}
+	if (is(line->text, "splice"))
+		return pn_next_splice(session, seen.partner);
 	if (is(line->text, "quick"))
 		pn_session_set_deadline(session, 30);
 	if (is(line->text, "bye")) {
@@ -196,7 +204,6 @@ static struct pn_timer *poller;
 static char received[8 * 1024 * 1024];
 static size_t received_size;
 static const char *awaited;
-static bool peer_is_closed;
 
 static void starved(void *unused)
 {
@@ -207,12 +214,10 @@ static void starved(void *unused)
 
 static void take_bytes(void)
 {
-	for (;;) {
+	while (peer >= 0) {
 		ssize_t size = recv(peer, received + received_size,
 				    sizeof(received) - 1 - received_size, MSG_DONTWAIT);
 
-		if (size == 0 || (size < 0 && errno != EAGAIN))
-			peer_is_closed = true;
 		if (size <= 0)
 			break;
 		received_size += (size_t)size;
@@ -273,7 +278,6 @@ static void set_up(void)
 	memset(&seen, 0, sizeof(seen));
 	memset(received, 0, 64);
 	received_size = 0;
-	peer_is_closed = false;
 	pn_log_set_level(PN_LOG_ERROR);
 	ck_assert_int_eq(pn_loop_new(&error), PN_OK);
 	watchdog = pn_timer_new(starved, NULL);
@@ -503,6 +507,79 @@ START_TEST(stopping_waits_for_the_command_to_end)
 }
 END_TEST
 
+/* ---- two sessions that pass each other's bytes ---- */
+
+/* `peer` is the end of the session that asked for the splice; returns the other end. */
+static int splice_two(const char *before)
+{
+	int first;
+
+	accept_one();
+	wait_for("hi\r\n");
+	say(before);
+	say("partner\r\n");
+	while (seen.partner == NULL)
+		wait_for("hi\r\n");
+	first = peer;
+	received_size = 0;
+	accept_one();
+	wait_for("hi\r\n");
+	say(before);
+	say("splice\r\nto the partner");
+	return first;
+}
+
+START_TEST(a_splice_passes_bytes_both_ways_and_ends_as_one)
+{
+	int first = splice_two("");
+	int second;
+
+	ck_assert_int_eq(send(first, "to the asker", 12, 0), 12);
+	wait_for("to the asker");
+	second = peer;
+	peer = first;
+	received_size = 0;
+	wait_for("to the partner"); /* what was pipelined behind the command, too */
+	/* A late answer for the partner means nothing now. */
+	pn_ticket_answer(seen.ticket, PN_ANSWER_CUSTOM, PN_OK, NULL, NULL, NULL);
+	say("last");
+	close(peer);
+	peer = second;
+	received_size = 0;
+	wait_for("last");
+	close(peer);
+	peer = -1;
+	wait_for(NULL);
+	ck_assert_uint_eq(seen.closed, 2);
+	ck_assert_ptr_null(strstr(received, "answer"));
+}
+END_TEST
+
+START_TEST(a_splice_that_is_silent_for_too_long_ends)
+{
+	int first = splice_two("quick\r\n");
+
+	wait_for(NULL);
+	ck_assert_uint_eq(seen.closed, 2);
+	close(first);
+}
+END_TEST
+
+START_TEST(a_splice_outlives_nobody_when_one_side_is_aborted)
+{
+	int first = splice_two("");
+
+	while (seen.partner->phase != PN_PHASE_SPLICED)
+		wait_for("hi\r\n");
+	pn_session_abort(seen.partner, PN_CLOSE_TROUBLE);
+	close(first);
+	close(peer);
+	peer = -1;
+	wait_for(NULL);
+	ck_assert_uint_eq(seen.closed, 2);
+}
+END_TEST
+
 /* A hook that waits at connection.open or connection.close, until the test answers for it. */
 static const struct pn_stage_call *waiting_call;
 
@@ -706,6 +783,9 @@ int main(void)
 	tcase_add_test(cases, a_client_that_stops_reading_is_ended);
 	tcase_add_test(cases, a_line_that_is_too_long_is_skipped_whole);
 	tcase_add_test(cases, stopping_waits_for_the_command_to_end);
+	tcase_add_test(cases, a_splice_passes_bytes_both_ways_and_ends_as_one);
+	tcase_add_test(cases, a_splice_that_is_silent_for_too_long_ends);
+	tcase_add_test(cases, a_splice_outlives_nobody_when_one_side_is_aborted);
 	tcase_add_test(cases, stopping_reaches_a_session_that_is_still_opening);
 	tcase_add_test(cases, sessions_can_be_freed_while_hooks_wait);
 	tcase_add_test(cases, a_hook_that_hangs_is_passed_over);
