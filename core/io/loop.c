@@ -235,8 +235,10 @@ static void watch_ready(uv_poll_t *handle, int status, int events)
 	int ready = 0;
 
 	/* An error on the descriptor is found by whoever reads or writes it next. */
-	if (status < 0)
+	if (status < 0) {
 		ready = watch->events;
+		watch->events = 0; /* libuv has stopped watching: it is asked anew where somebody wants it */
+	}
 	if ((events & (UV_READABLE | UV_DISCONNECT)) != 0)
 		ready |= PN_WATCH_READ;
 	if ((events & UV_WRITABLE) != 0)

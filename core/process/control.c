@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_CLIENTS = 16, COMMAND_SIZE = 256, HOUSE_MS = 60 * 1000, ANSWER_SIZE = 64 * 1024 };
+enum { MAX_CLIENTS = 16, COMMAND_SIZE = 256, HOUSE_MS = 60 * 1000, STARVED_MS = 1000, ANSWER_SIZE = 64 * 1024 };
 
 /* One connection to the control socket. */
 struct control_client {
@@ -254,8 +254,14 @@ static void client_waits(void *user, int events)
 
 	(void)user;
 	(void)events;
-	if (descriptor < 0)
+	if (descriptor < 0) {
+		/* Without descriptors the connection stays there: looked at again with the house. */
+		if (errno == EMFILE || errno == ENFILE) {
+			pn_watch_set(control.socket_watch, 0);
+			pn_timer_set(control.house_timer, STARVED_MS);
+		}
 		return;
+	}
 	while (place < MAX_CLIENTS && control.clients[place] != NULL)
 		place++;
 	if (place == MAX_CLIENTS || !may_command(descriptor)) {
@@ -284,6 +290,8 @@ static void keep_house(void *unused)
 	char directory[600];
 
 	(void)unused;
+	if (control.socket_watch != NULL)
+		pn_watch_set(control.socket_watch, PN_WATCH_READ);
 	snprintf(directory, sizeof(directory), "%s/history", settings->data_directory);
 	pn_history_keep_house(directory, settings->history_age, settings->history_size);
 	pn_timer_set(control.house_timer, HOUSE_MS);

@@ -38,6 +38,7 @@ enum {
 	POLL_MS = 200,
 	ABORT_GRACE_MS = 2000,
 	SHORT_LIFE_MS = 5000,   /* a worker that lives shorter counts as failing to start */
+	START_MS = 5 * 60 * 1000, /* before the watchdog looks at a worker that starts */
 	FIRST_DELAY_MS = 50,
 	LONGEST_DELAY_MS = 30000,
 };
@@ -749,8 +750,12 @@ static void watch_heartbeats(void)
 		struct master_worker *worker = &master.workers[i];
 		uint64_t beat = atomic_load(&master.shared->slots[i].heartbeat_ms);
 
-		if (worker->pid == 0 || worker->state == WORKER_STARTING || now < beat ||
-		    now - beat < watchdog)
+		if (worker->pid == 0)
+			continue;
+		/* A worker that starts reads files and opens stores, and has more time for it. */
+		if (worker->state == WORKER_STARTING)
+			beat = worker->started_ms + START_MS;
+		if (now < beat || now - beat < watchdog)
 			continue;
 		if (worker->abort_sent_ms == 0) {
 			say("%s %u (pid %d) gave no sign of life for %llu ms and is ended",
