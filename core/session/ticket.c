@@ -264,9 +264,13 @@ bool pn_ticket_answer(struct pn_ticket ticket, enum pn_answer_kind kind, enum pn
 		      void *result, void (*release)(void *result), const struct pn_error *error)
 {
 	struct slot *slot = find(ticket);
+	/* A timeout that was not told yet gives way to the answer. Else who answers would find the
+	 * ticket stale, and free what the callback of the timeout still looks at. */
+	bool is_just_in_time = slot != NULL && slot->has_answer && slot->kind == PN_ANSWER_TIMER &&
+			       slot->status == PN_TIMEOUT && kind != PN_ANSWER_TIMER;
 
 	pn_assert_on_loop();
-	if (slot == NULL || slot->has_answer) {
+	if (slot == NULL || (slot->has_answer && !is_just_in_time)) {
 		if (release != NULL)
 			release(result);
 		return false;
@@ -284,6 +288,8 @@ bool pn_ticket_answer(struct pn_ticket ticket, enum pn_answer_kind kind, enum pn
 			abort();
 		*slot->error = *error;
 	}
+	if (is_just_in_time)
+		return true;
 	slot->ready_next = NULL;
 	*tickets.ready_last = slot;
 	tickets.ready_last = &slot->ready_next;

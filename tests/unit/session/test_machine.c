@@ -186,8 +186,8 @@ static const struct pn_protocol protocol = {
 	.event = test_event,
 	.close = test_close,
 };
-static const struct pn_module module = { .name = "test", .protocol = &protocol };
-static struct pn_instance instance = { .module = &module, .name = "test" };
+static const struct pn_module module = {.name = "test", .protocol = &protocol};
+static struct pn_instance instance = {.module = &module, .name = "test"};
 
 static uint32_t count_address(const char *address, int change)
 {
@@ -209,14 +209,14 @@ static void starved(void *unused)
 {
 	(void)unused;
 	ck_abort_msg("nothing happens any more; waited for \"%s\", %zu bytes came",
-		     awaited == NULL ? "the end" : awaited, received_size);
+	             awaited == NULL ? "the end" : awaited, received_size);
 }
 
 static void take_bytes(void)
 {
 	while (peer >= 0) {
 		ssize_t size = recv(peer, received + received_size,
-				    sizeof(received) - 1 - received_size, MSG_DONTWAIT);
+		                    sizeof(received) - 1 - received_size, MSG_DONTWAIT);
 
 		if (size <= 0)
 			break;
@@ -230,7 +230,7 @@ static void look(void *unused)
 	(void)unused;
 	take_bytes();
 	if (awaited == NULL ? pn_session_count() == 0
-			    : memmem(received, received_size, awaited, strlen(awaited)) != NULL)
+	                    : memmem(received, received_size, awaited, strlen(awaited)) != NULL)
 		pn_loop_stop();
 	else
 		pn_timer_set(poller, 1);
@@ -254,13 +254,11 @@ static void say(const char *text)
 
 static void accept_one(void)
 {
-	struct sockaddr from = { .sa_family = AF_UNIX };
+	struct sockaddr from = {.sa_family = AF_UNIX};
 	int ends[2];
 	int room = 1024 * 1024;
-	struct pn_accepted accepted = { .peer = &from,
-					.listener = "test",
-					.generation = generation,
-					.instance = &instance };
+	struct pn_accepted accepted = {
+		.peer = &from, .listener = "test", .generation = generation, .instance = &instance};
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
 	/* More than what counts as high goes out in one piece. */
@@ -327,18 +325,19 @@ END_TEST
 
 START_TEST(means_the_same_however_the_bytes_are_cut)
 {
-	static const char script[] = "one\r\nbytes\r\n\r\n.\r\ndata\r\n..a\r\n.\r\nagain\r\nlast\r\n";
+	static const char script[] =
+		"one\r\nbytes\r\n\r\n.\r\ndata\r\n..a\r\n.\r\nagain\r\nlast\r\n";
 
 	accept_one();
 	for (size_t i = 0; i < sizeof(script) - 1; i++) {
-		char piece[2] = { script[i], '\0' };
+		char piece[2] = {script[i], '\0'};
 
 		say(piece);
 		wait_for("hi\r\n"); /* a turn of the loop */
 	}
 	wait_for("ok last\r\n");
 	ck_assert_str_eq(received, "hi\r\nok one\r\ndata 5\r\ndata 4\r\nagain 3\r\nagain 2\r\n"
-				   "again 1\r\nok last\r\n");
+	                           "again 1\r\nok last\r\n");
 }
 END_TEST
 
@@ -362,6 +361,22 @@ START_TEST(a_ticket_that_nobody_answers_times_out)
 	accept_one();
 	say("late\r\n");
 	wait_for("answer timeout\r\n");
+}
+END_TEST
+
+/* The callback of a timeout and whoever answers in the same turn do not both act. */
+START_TEST(an_answer_that_is_just_in_time_replaces_the_timeout)
+{
+	accept_one();
+	say("wait\r\n");
+	wait_for("hi\r\n");
+	while (!pn_ticket_is_open(seen.ticket))
+		wait_for("hi\r\n");
+	ck_assert(pn_ticket_answer(seen.ticket, PN_ANSWER_TIMER, PN_TIMEOUT, NULL, NULL, NULL));
+	ck_assert(pn_ticket_answer(seen.ticket, PN_ANSWER_CUSTOM, PN_OK, malloc(1), free, NULL));
+	ck_assert(!pn_ticket_answer(seen.ticket, PN_ANSWER_CUSTOM, PN_OK, malloc(1), free, NULL));
+	wait_for("answer ");
+	ck_assert_ptr_nonnull(strstr(received, "answer ok\r\n"));
 }
 END_TEST
 
@@ -590,14 +605,12 @@ static enum pn_verdict wait_hook(void *user, const struct pn_stage_call *call)
 	return PN_VERDICT_PENDING;
 }
 
-static const struct pn_chain_hook slow_hook = { .label = "slow",
-						.module = "slow",
-						.wall_budget_ms = 60000,
-						.run = wait_hook };
+static const struct pn_chain_hook slow_hook = {
+	.label = "slow", .module = "slow", .wall_budget_ms = 60000, .run = wait_hook};
 
 START_TEST(stopping_reaches_a_session_that_is_still_opening)
 {
-	generation->chains[PN_STAGE_CONNECTION_OPEN] = (struct pn_chain){ &slow_hook, 1 };
+	generation->chains[PN_STAGE_CONNECTION_OPEN] = (struct pn_chain){&slow_hook, 1};
 	accept_one();
 	ck_assert_uint_eq(seen.opened, 0);
 	pn_sessions_stop();
@@ -610,7 +623,7 @@ START_TEST(sessions_can_be_freed_while_hooks_wait)
 {
 	struct pn_ticket ticket;
 
-	generation->chains[PN_STAGE_CONNECTION_CLOSE] = (struct pn_chain){ &slow_hook, 1 };
+	generation->chains[PN_STAGE_CONNECTION_CLOSE] = (struct pn_chain){&slow_hook, 1};
 	accept_one();
 	wait_for("hi\r\n");
 	pn_sessions_end();
@@ -624,13 +637,13 @@ END_TEST
 
 START_TEST(a_hook_that_hangs_is_passed_over)
 {
-	static const struct pn_chain_hook hook = { .label = "slow",
-						   .module = "slow",
-						   .wall_budget_ms = 20,
-						   .on_error = PN_ON_ERROR_CONTINUE,
-						   .run = wait_hook };
+	static const struct pn_chain_hook hook = {.label = "slow",
+	                                          .module = "slow",
+	                                          .wall_budget_ms = 20,
+	                                          .on_error = PN_ON_ERROR_CONTINUE,
+	                                          .run = wait_hook};
 
-	generation->chains[PN_STAGE_CONNECTION_OPEN] = (struct pn_chain){ &hook, 1 };
+	generation->chains[PN_STAGE_CONNECTION_OPEN] = (struct pn_chain){&hook, 1};
 	accept_one();
 	wait_for("hi\r\n");
 	ck_assert_uint_eq(seen.opened, 1);
@@ -641,7 +654,7 @@ END_TEST
 
 static int listen_anywhere(char *address, size_t size, int backlog)
 {
-	struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
 	socklen_t name_size = sizeof(name);
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -656,10 +669,10 @@ START_TEST(open_hears_of_a_connection_that_is_refused)
 {
 	char address[64];
 	struct pn_error error;
-	struct pn_connect request = { .struct_size = sizeof(request),
-				      .protocol = &protocol,
-				      .address = address,
-				      .deadline_ms = 5000 };
+	struct pn_connect request = {.struct_size = sizeof(request),
+	                             .protocol = &protocol,
+	                             .address = address,
+	                             .deadline_ms = 5000};
 
 	close(listen_anywhere(address, sizeof(address), 1));
 	if (pn_connect(&instance, &request, &error) == PN_OK)
@@ -674,10 +687,10 @@ START_TEST(open_hears_of_a_connection_that_takes_too_long)
 {
 	char address[64];
 	struct pn_error error;
-	struct pn_connect request = { .struct_size = sizeof(request),
-				      .protocol = &protocol,
-				      .address = address,
-				      .deadline_ms = 30 };
+	struct pn_connect request = {.struct_size = sizeof(request),
+	                             .protocol = &protocol,
+	                             .address = address,
+	                             .deadline_ms = 30};
 	int listener = listen_anywhere(address, sizeof(address), 0);
 	int fillers[8];
 
@@ -735,20 +748,21 @@ static void job_done(void *argument, enum pn_status status, const struct pn_erro
 /* The first job waits for what only the second gives: one thread alone would never end. */
 START_TEST(a_job_that_waits_does_not_hold_up_the_next)
 {
-	const struct pn_job first = { .struct_size = sizeof(first),
-				      .pool = PN_POOL_MODULE,
-				      .work = wait_for_byte,
-				      .done = job_done };
+	const struct pn_job first = {.struct_size = sizeof(first),
+	                             .pool = PN_POOL_MODULE,
+	                             .work = wait_for_byte,
+	                             .done = job_done};
 	struct pn_job second = first;
 
 	second.work = give_byte;
 	jobs_done = 0;
 	ck_assert_int_eq(pipe(pipe_ends), 0);
 	pn_jobs_start();
-	ck_assert_int_eq(pn_job_submit(&first, (struct pn_ticket){ 0, 0 }), PN_OK);
-	/* Let the first be taken. Where it was not yet the test could only pass wrongly, not fail. */
+	ck_assert_int_eq(pn_job_submit(&first, (struct pn_ticket){0, 0}), PN_OK);
+	/* Let the first be taken. Where it was not yet the test could only pass wrongly, not fail.
+	 */
 	usleep(50000);
-	ck_assert_int_eq(pn_job_submit(&second, (struct pn_ticket){ 0, 0 }), PN_OK);
+	ck_assert_int_eq(pn_job_submit(&second, (struct pn_ticket){0, 0}), PN_OK);
 	awaited = "both jobs";
 	pn_timer_set(watchdog, WATCHDOG_MS);
 	pn_loop_run();
@@ -773,6 +787,7 @@ int main(void)
 	tcase_add_test(cases, means_the_same_however_the_bytes_are_cut);
 	tcase_add_test(cases, pipelined_commands_wait_for_the_answer);
 	tcase_add_test(cases, a_ticket_that_nobody_answers_times_out);
+	tcase_add_test(cases, an_answer_that_is_just_in_time_replaces_the_timeout);
 	tcase_add_test(cases, idle_takes_a_line_or_an_answer);
 	tcase_add_test(cases, an_answer_after_the_end_is_stale);
 	tcase_add_test(cases, pipelined_commands_with_large_replies_are_all_answered);
