@@ -63,7 +63,7 @@ enum pn_status pn_trace_write(const struct pn_transaction *transaction, struct p
 	if (status == PN_OK)
 		status = pn_buffer_print(
 			out, "Received: from %s (%s)\r\n\tby %s (Postern) with %s id %s",
-			clean_name(hello, sizeof(hello), session->hello),
+			clean_name(hello, sizeof(hello), pn_session_hello(session)),
 			literal(peer, sizeof(peer), session->peer),
 			transaction->generation->hostname, transaction->trace_word,
 			transaction->id);

@@ -84,21 +84,29 @@ bool pn_session_can_start_tls(const struct pn_session *session)
 	return session->tls_allowed && !pn_session_is_encrypted(session);
 }
 
-struct pn_slice pn_session_hello(const struct pn_session *session)
+static struct pn_slice kept(const struct pn_kept_text *place)
 {
-	return session->hello;
+	return pn_slice_make(place->room, place->size);
 }
 
-/* Room in the session's arena is for ever: a client that greets a thousand times gets it once. */
-static void keep_in_place(struct pn_session *session, struct pn_slice *place, struct pn_slice text)
+struct pn_slice pn_session_hello(const struct pn_session *session)
 {
-	if (place->data != NULL && text.size <= place->size) {
-		memmove((char *)(uintptr_t)place->data, text.data, text.size);
-		place->size = text.size;
-		return;
+	return kept(&session->hello);
+}
+
+/* Room in the session's arena is for ever: a text that changes keeps its place and takes a new one
+ * only when it outgrows it, by half at least, so that a client that greets a thousand times with
+ * ever longer names takes little. */
+static void keep_in_place(struct pn_session *session, struct pn_kept_text *place,
+			  struct pn_slice text)
+{
+	if (text.size > place->capacity) {
+		place->capacity = text.size + text.size / 2 + 32;
+		place->room = pn_arena_allocate(session->arena, place->capacity);
 	}
-	if (!pn_slice_equal(*place, text))
-		*place = pn_arena_keep(session->arena, text);
+	if (text.size > 0)
+		memmove(place->room, text.data, text.size);
+	place->size = text.size;
 }
 
 void pn_session_set_hello(struct pn_session *session, struct pn_slice name)
@@ -168,7 +176,7 @@ struct pn_slice pn_session_note(const struct pn_session *session, struct pn_slic
 {
 	const struct pn_session_note *note = find_note(session, key);
 
-	return note == NULL ? PN_SLICE_NONE : note->value;
+	return note == NULL ? PN_SLICE_NONE : kept(&note->value);
 }
 
 struct pn_event *pn_session_event(struct pn_session *session, enum pn_log_level level,

@@ -628,7 +628,7 @@ static void write_history(struct pn_session *session)
 
 	pn_event_text(event, "listener", pn_slice_of(session->listener));
 	pn_event_text(event, "reason", pn_slice_of(reason_names[session->close_reason]));
-	pn_event_text(event, "hello", session->hello);
+	pn_event_text(event, "hello", pn_session_hello(session));
 	pn_event_text(event, "tls",
 		      pn_slice_of(session->stream == NULL
 					  ? ""

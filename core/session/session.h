@@ -42,9 +42,16 @@ enum pn_session_phase {
 	PN_PHASE_ENDED,       /* waits for the top of the loop to be freed */
 };
 
+/* A text that may change, in the session's arena. */
+struct pn_kept_text {
+	char *room;
+	size_t size;
+	size_t capacity;
+};
+
 struct pn_session_note {
 	struct pn_slice key;
-	struct pn_slice value;
+	struct pn_kept_text value;
 	struct pn_session_note *next;
 };
 
@@ -110,7 +117,7 @@ struct pn_session {
 	uint16_t peer_port;
 	const char *listener;
 	const char *tls_name;
-	struct pn_slice hello;
+	struct pn_kept_text hello;
 	struct pn_slice identity;
 	const struct pn_account *account;
 	struct pn_transaction *transaction;
