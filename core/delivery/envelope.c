@@ -151,14 +151,57 @@ static bool fits_store(const struct pn_recipient *recipient)
 	return true;
 }
 
+/* A mailbox that is full is told at once: after the message, one full mailbox would hold it up for
+ * everybody else it is for. */
+static void size_known(void *user, const struct pn_answer *answer)
+{
+	struct pn_recipient *recipient = user;
+	const struct pn_transaction *transaction = recipient->transaction;
+	const struct pn_mailboxes *mailboxes = answer->result;
+	const struct pn_parameter *declared =
+		pn_transaction_parameter(transaction, PN_SLICE("SIZE"));
+	uint64_t size = 0;
+	uint64_t used = 0;
+
+	if (declared != NULL && pn_parse_count(declared->value, &size) != PN_OK)
+		size = 0;
+	for (size_t i = 0; answer->status == PN_OK && i < mailboxes->count; i++)
+		used += mailboxes->mailboxes[i].size_bytes;
+	if (used >= recipient->accounts[0].quota_bytes ||
+	    size > recipient->accounts[0].quota_bytes - used)
+		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 452, "4.2.2",
+				    "the mailbox is full");
+	/* A store that cannot say is asked again by the commit, which knows for certain. */
+	answer_recipient(recipient);
+}
+
+static void accept_if_room(struct pn_recipient *recipient)
+{
+	const struct pn_transaction *transaction = recipient->transaction;
+	const struct pn_lookup_account *account = &recipient->accounts[0];
+	const struct pn_mailboxes_request request = { .struct_size = sizeof(request) };
+
+	recipient->result.verdict = PN_VERDICT_ACCEPT;
+	if (recipient->account_count != 1 || account->quota_bytes == 0) {
+		answer_recipient(recipient);
+		return;
+	}
+	pn_store_mailboxes(pn_account_new(transaction->arena, account->name, account->store),
+			   &request,
+			   pn_ticket_open(transaction->session, size_known, recipient,
+					  transaction->generation->store_deadline_ms));
+}
+
 /* Every hook said continue (or one said accept): the rule that is left. Promise 5. */
 static void decide(struct pn_recipient *recipient, bool was_accepted)
 {
 	const struct pn_session *session = recipient->transaction->session;
 
-	if (recipient->account_count > 0 && fits_store(recipient))
-		recipient->result.verdict = PN_VERDICT_ACCEPT;
-	else if (recipient->account_count > 0)
+	if (recipient->account_count > 0 && fits_store(recipient)) {
+		accept_if_room(recipient);
+		return;
+	}
+	if (recipient->account_count > 0)
 		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 452, "4.5.3",
 				    "this recipient needs a message of its own");
 	else if (was_accepted || session->identity.size > 0)
