@@ -132,7 +132,8 @@ static enum pn_status add_instance(struct assembling *work, const struct pn_conf
 		return PN_FAILED;
 	}
 	instance = find_instance(mention->as);
-	if (instance == NULL && any_started())
+	/* One that a reload brought which was given up is there, and was never started. */
+	if ((instance == NULL || !instance->is_started) && any_started())
 		want_new_workers(work, "instance %s is new", mention->as);
 	if (instance == NULL)
 		instance = new_instance(mention->as, module);
