@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one commit that accepts a message: its body once, and an append for each
- * account. The transaction's id is the key that makes an append that is repeated
- * harmless.
+ * account. It is made once in the life of a transaction; a sender who heard nothing
+ * comes again with another.
  */
 #include "delivery/transaction.h"
 
@@ -49,22 +49,45 @@ static void set_flags(struct pn_commit *commit, struct pn_flags *flags, struct p
 	}
 }
 
-static void add_appends(struct pn_transaction *transaction, struct pn_commit *commit,
-			struct pn_recipient *recipient)
+/* The append for that account and mailbox, if an address before this one led there already: who is
+ * reached twice gets one copy. */
+static size_t find_append(const struct pn_commit *commit, struct pn_slice account,
+			  struct pn_slice mailbox)
 {
-	recipient->first_mutation = commit->mutation_count;
-	for (size_t i = 0; i < recipient->account_count; i++) {
-		struct pn_mutation *append = pn_commit_add(commit, PN_MUTATION_APPEND);
+	size_t index = 0;
 
-		append->account = pn_arena_keep(commit->arena, recipient->accounts[i].name);
-		append->name = pn_arena_keep(commit->arena, recipient->mailbox);
-		append->create_missing = true;
-		append->body.is_new = true;
-		append->internal_date_ms = pn_clock_wall_ms();
-		append->max_account_bytes = recipient->accounts[i].quota_bytes;
-		append->once_key =
-			pn_arena_keep(commit->arena, pn_slice_of(transaction->id));
-		set_flags(commit, &append->flags, recipient->flags);
+	while (index < commit->mutation_count &&
+	       !(pn_slice_equal(commit->mutations[index].account, account) &&
+		 pn_slice_equal(commit->mutations[index].name, mailbox)))
+		index++;
+	return index;
+}
+
+/* No key is needed to keep an append from being repeated: nothing commits a transaction twice. */
+static void add_append(struct pn_commit *commit, const struct pn_recipient *recipient,
+		       const struct pn_lookup_account *account)
+{
+	struct pn_mutation *append = pn_commit_add(commit, PN_MUTATION_APPEND);
+
+	append->account = pn_arena_keep(commit->arena, account->name);
+	append->name = pn_arena_keep(commit->arena, recipient->mailbox);
+	append->create_missing = true;
+	append->body.is_new = true;
+	append->internal_date_ms = pn_clock_wall_ms();
+	append->max_account_bytes = account->quota_bytes;
+	set_flags(commit, &append->flags, recipient->flags);
+}
+
+static void add_appends(struct pn_commit *commit, struct pn_recipient *recipient)
+{
+	for (size_t i = 0; i < recipient->account_count; i++) {
+		const struct pn_lookup_account *account = &recipient->accounts[i];
+		size_t index = find_append(commit, account->name, recipient->mailbox);
+
+		if (i == 0)
+			recipient->first_mutation = index;
+		if (index == commit->mutation_count)
+			add_append(commit, recipient, account);
 	}
 }
 
@@ -132,7 +155,7 @@ void pn_deposit(struct pn_transaction *transaction)
 	for (struct pn_recipient *recipient = transaction->recipients; recipient != NULL;
 	     recipient = recipient->next) {
 		if (is_stored(recipient))
-			add_appends(transaction, commit, recipient);
+			add_appends(commit, recipient);
 	}
 	if (add_body(transaction, commit) != PN_OK) {
 		pn_commit_free(&commit);
@@ -155,7 +178,8 @@ static struct pn_recipient *recipient_of(struct pn_transaction *transaction, siz
 
 	for (struct pn_recipient *recipient = transaction->recipients; recipient != NULL;
 	     recipient = recipient->next) {
-		if (is_stored(recipient) && recipient->first_mutation <= mutation)
+		if (is_stored(recipient) && recipient->first_mutation <= mutation &&
+		    (found == NULL || recipient->first_mutation > found->first_mutation))
 			found = recipient;
 	}
 	return found;

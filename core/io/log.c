@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { GATHER_MS = 5 };
+
 enum { MAX_EVENT_SIZE = 256 * 1024, MAX_WAITING_BYTES = 64 * 1024 * 1024, MAX_IDS = 2 };
 
 struct pn_event {
@@ -335,6 +337,23 @@ static void write_events(struct pn_event *event)
 	write_sink(&writer.log);
 }
 
+/* A moment for what follows: under load one write then takes hundreds of events, and whoever sends
+ * them does not wake this thread each time. With the mutex; a stop ends it at once. */
+static void gather(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += GATHER_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	while (!writer.is_stopping &&
+	       pthread_cond_clockwait(&writer.changed, &writer.mutex, CLOCK_MONOTONIC, &until) == 0)
+		continue;
+}
+
 static void *run_writer(void *unused)
 {
 	uint64_t missing = 0; /* to be told when the disk takes something again */
@@ -343,13 +362,16 @@ static void *run_writer(void *unused)
 	pthread_setname_np(pthread_self(), "log");
 	pthread_mutex_lock(&writer.mutex);
 	while (!writer.is_stopping || writer.first != NULL) {
-		struct pn_event *event = writer.first;
-		uint64_t lost = writer.lost;
+		struct pn_event *event;
+		uint64_t lost;
 
-		if (event == NULL) {
+		if (writer.first == NULL) {
 			pthread_cond_wait(&writer.changed, &writer.mutex);
 			continue;
 		}
+		gather();
+		event = writer.first;
+		lost = writer.lost;
 		writer.first = NULL;
 		writer.last = &writer.first;
 		writer.waiting_bytes = 0;
