@@ -8,12 +8,14 @@ Every test has a gateway of its own; a NAME runs those whose names contain it.
 """
 
 import argparse
+import base64
 import os
 import random
 import re
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -21,8 +23,10 @@ import traceback
 import urllib.error
 import urllib.request
 
-from support import (DOMAIN, PASSWORD, SLOWNESS, Clients, Failure, Gateway, GatewayError, HERE, check,
-                     connect, edges, edit, log_text, postern, send_over, serve_fails, status, wait_for)
+from support import (DOMAIN, PASSWORD, SHA512, SLOWNESS, Clients, Failure, Gateway, GatewayError, HERE,
+                     answers_on, check, connect, edges, edit, free_ports, log_text, make_certificate,
+                     postern, processor_seconds, send_over, serve_fails, shown_certificate, status,
+                     wait_for)
 
 WORKER_IN_BANNER = "banner_worker = true"
 LOOP = """
@@ -53,6 +57,15 @@ class Tests:
         if start:
             gateway.start()
         return gateway
+
+    def take_another_key(self, gateway):
+        """Puts a key beside the certificate that is not its own; returns where the good one is."""
+        key = os.path.join(gateway.directory, "key.pem")
+        os.replace(key, key + ".good")
+        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
+                        "ec_paramgen_curve:prime256v1", "-out", key], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return key + ".good"
 
     # ---- workers that die and hang ----
 
@@ -223,6 +236,86 @@ class Tests:
         print(f"# {len(sessions)} sessions during three replacements")
         check(len(sessions) > 100, f"only {len(sessions)} sessions")
         check(not problems, f"{len(problems)} sessions failed, the first: {problems[:1]}")
+
+    def keys_that_do_not_fit_change_nothing(self):
+        gateway = self.gateway(tls=True, workers=3)
+        before = edges(gateway)
+        clients = [connect(gateway) for _ in range(9)]
+        with open(gateway.config, encoding="utf-8") as file:
+            text = file.read()
+        good, port = self.take_another_key(gateway), free_ports(["new"])["new"]
+        for more in ("", f'listen {{ "127.0.0.1:{port}", to = "mx" }}\n'):
+            gateway.write("postern.lua", text + more)
+            done = postern(gateway, "reload")
+            check(done.returncode == 1 and "key.pem" in done.stderr, f"it says: {done.stderr}")
+        check(edges(gateway) == before, "workers were replaced")
+        check(status(gateway)["generation"] == 1, "the generation changed")
+        check(not answers_on(port), "the listener of what was refused is open")
+        for client in clients:
+            check(client.noop()[0] == 250, "a session ended")
+            client.close()
+        os.replace(good, os.path.join(gateway.directory, "key.pem"))
+        done = postern(gateway, "reload")
+        check(done.returncode == 0, f"the good one was not taken: {done.stderr}")
+        check(answers_on(port), "the new listener does not answer")
+
+    def an_instance_that_was_never_started_gets_new_workers(self):
+        gateway = self.gateway(tls=True)
+        with open(gateway.config, encoding="utf-8") as file:
+            text = file.read()
+        good, port = self.take_another_key(gateway), free_ports(["new"])["new"]
+        gateway.write("postern.lua", text + f'''
+listen {{ "127.0.0.1:{port}", to = "second" }}
+module "smtp" {{ as = "second", profile = "mx" }}
+module "store_memory" {{ as = "unused" }}
+''')
+        check(postern(gateway, "reload").returncode == 1, "a wrong key was taken")
+        before = set(edges(gateway).values())
+        os.replace(good, os.path.join(gateway.directory, "key.pem"))
+        done = postern(gateway, "reload")
+        check(done.returncode == 0, f"reload: {done.stderr}")
+        wait_for(lambda: len(edges(gateway)) == 2 and not set(edges(gateway).values()) & before,
+                 "workers that know the instance", 20)
+        wait_for(lambda: answers_on(port), "the listener of the new instance")
+        gateway.write("postern.lua", text)
+        done = postern(gateway, "reload")
+        check(done.returncode == 0, f"the way back: {done.stderr}")
+        wait_for(lambda: not answers_on(port), "the listener to be gone")
+        with connect(gateway) as client:
+            check(send_over(client)[0] == 250, "no mail is taken")
+        check(status(gateway)["worker_deaths"] == 0, "a worker died")
+
+    def a_renewed_certificate_is_for_the_next_reload(self):
+        gateway = self.gateway(tls=True, workers=1)
+        path = os.path.join(gateway.directory, "certificate.pem")
+        old = shown_certificate(gateway)
+        make_certificate(gateway.directory)
+        with open(path, encoding="ascii") as file:
+            renewed = file.read()
+        gateway.write("certificate.pem", f"{renewed}some text\n{renewed}")  # a chain of two
+        pid = edges(gateway)[0]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: edges(gateway).get(0) not in (None, pid), "its successor")
+        check(shown_certificate(gateway) == old, "a worker that was started again has another one")
+        done = postern(gateway, "reload")
+        check(done.returncode == 0, f"reload: {done.stderr}")
+        check(shown_certificate(gateway) == ssl.PEM_cert_to_DER_cert(renewed),
+              "the new one is not shown")
+        shown = subprocess.run(["openssl", "s_client", "-showcerts", "-connect",
+                                f"127.0.0.1:{gateway.ports['submissions']}"], input="",
+                               capture_output=True, text=True, check=False, timeout=20).stdout
+        check(shown.count("BEGIN CERTIFICATE") >= 2, "the chain is not shown whole")
+        torn = renewed + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+        for text in (torn, "nothing\n", None):
+            if text is None:
+                os.unlink(path)
+            else:
+                gateway.write("certificate.pem", text)
+            done = postern(gateway, "reload")
+            check(done.returncode == 1 and "certificate.pem" in done.stderr,
+                  f"with {str(text)[-60:]!r} it says: {done.stderr}")
+        check(shown_certificate(gateway) == ssl.PEM_cert_to_DER_cert(renewed),
+              "what was refused is shown")
 
     # ---- starts that must fail ----
 
@@ -420,6 +513,68 @@ class Tests:
         gateway.start()
         check(self.count_mail(gateway) == 0, "half a message was taken")
 
+    def it_ends_while_a_login_is_checked(self):
+        # The hash fits no password and takes its seconds all the same.
+        slow = SHA512.replace("rounds=1000", "rounds=9000000")
+        gateway = self.gateway(start=False, workers=1, users=f"alice@{DOMAIN}:{slow}:\n")
+        edit(gateway, 'stop_grace = "2s"', 'stop_grace = "200ms"')
+        gateway.start()
+        pid = edges(gateway)[0]
+        client = connect(gateway, "submission")
+        before = processor_seconds(pid)
+        proof = base64.b64encode(f"\0alice@{DOMAIN}\0{PASSWORD}".encode())
+        client.sock.sendall(b"AUTH PLAIN " + proof + b"\r\n")
+        wait_for(lambda: processor_seconds(pid) > before + 0.1, "the login to be at work")
+        gateway.stop()
+        client.close()
+
+    def a_history_without_room_loses_its_own_lines_only(self):
+        check(os.geteuid() == 0, "this test needs root")
+        gateway = self.gateway(start=False, workers=1)
+        folder = os.path.join(gateway.directory, "data", "history")
+        os.mkdir(folder)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", folder], check=True)
+        try:
+            gateway.start()
+            self.fill_and_free_the_history(gateway, folder)
+            gateway.stop()
+        finally:
+            gateway.kill()
+            subprocess.run(["umount", folder], check=True)
+
+    def fill_and_free_the_history(self, gateway, folder):
+        """The history before, while, and after it has no room, and after a crash in its middle."""
+        def accepted():
+            with connect(gateway) as client:
+                code, text = send_over(client)
+                check(code == 250, f"{code} {text}")
+                return text.split()[-1]
+
+        def is_known(message):
+            return postern(gateway, "explain", message).returncode == 0
+        first = accepted()
+        wait_for(lambda: is_known(first), "the first one in the history")
+        filler = os.path.join(folder, "filler")
+        room = os.statvfs(folder)
+        with open(filler, "wb", buffering=0) as file:
+            file.write(b"x" * (room.f_bavail * room.f_bsize))
+        last = [accepted() for _ in range(12)][-1]
+        wait_for(lambda: last in log_text(gateway), "the log, which is written after the history")
+        os.unlink(filler)
+        for message in [accepted() for _ in range(5)]:
+            wait_for(lambda each=message: is_known(each), "one that came when there was room again")
+        check(is_known(first), "the first one is lost")
+        wait_for(lambda: "lost" in log_text(gateway), "a word of it in the log")
+        for name in os.listdir(folder):
+            if "edge" in name:
+                with open(os.path.join(folder, name), "ab") as file:
+                    file.write(b'{"half' if name.endswith(".jsonl") else b"abc")
+        pid = edges(gateway)[0]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: edges(gateway).get(0) not in (None, pid), "a worker after the crash")
+        for message in [accepted() for _ in range(3)]:
+            wait_for(lambda each=message: is_known(each), "one that came after the crash")
+
     def explain_tells_of_accepted_and_refused_mail(self):
         policy = HELLO % "no" + """
 on("envelope.recipient", function(session, recipient)
@@ -474,9 +629,7 @@ end)
             pass
         os.kill(pid, signal.SIGKILL)
         time.sleep(1.5)
-        with open(f"/proc/{gateway.process.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        used = processor_seconds(gateway.process.pid)
         check(used < 0.5 * SLOWNESS, f"the master used {used:.2f} s of the processor")
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{gateway.ports['control']}/health", timeout=10)
@@ -523,7 +676,7 @@ def main():
     arguments = parser.parse_args()
     print(f"# seed {arguments.seed}", flush=True)
     tests = Tests(arguments.build, arguments.seed)
-    known = ("gateway", "retrieve_all", "count_mail")
+    known = ("gateway", "retrieve_all", "count_mail", "take_another_key", "fill_and_free_the_history")
     failed = 0
     for name, value in vars(Tests).items():
         if name.startswith("_") or name in known or not callable(value):

@@ -6,6 +6,7 @@ import os
 import re
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,7 +16,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 sys.path.insert(0, os.path.join(HERE, "..", "crash"))
 
-from gateway import DOMAIN, Gateway, GatewayError, PASSWORD  # noqa: E402,F401
+from gateway import (DOMAIN, Gateway, GatewayError, PASSWORD, SHA512, free_ports,  # noqa: E402,F401
+                     make_certificate)
 
 SLOWNESS = float(os.environ.get("POSTERN_TEST_SLOWNESS", "1"))
 
@@ -73,6 +75,32 @@ def wait_for(question, text, timeout=10.0):
             return answer
         time.sleep(0.02)
     raise Failure(f"waited in vain: {text}")
+
+
+def answers_on(port):
+    """Whether somebody greets on this port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            return client.recv(1) != b""
+    except ConnectionRefusedError:
+        return False
+
+
+def shown_certificate(gateway):
+    """The certificate that submission over TLS shows, as DER."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    plain = socket.create_connection(("127.0.0.1", gateway.ports["submissions"]), timeout=20)
+    with context.wrap_socket(plain) as client:
+        return client.getpeercert(True)
+
+
+def processor_seconds(pid):
+    """The time that a process, with all its threads, had the processor."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def log_text(gateway):
