@@ -83,7 +83,9 @@ struct master_worker {
 	uint64_t start_at_ms;
 	uint64_t delay_ms;
 	uint64_t abort_sent_ms;
-	bool wants_replacing; /* said so in answer to prepare */
+	bool said_replace;    /* in answer to prepare: it cannot use what is new, a fresh one could */
+	bool wants_replacing; /* and that is in use now */
+	pid_t replaces;       /* whom it stands in for once it serves; or 0 */
 };
 
 static struct {
@@ -270,6 +272,29 @@ static enum pn_status make_data_directory(const struct pn_flat *flat, struct pn_
 	return PN_OK;
 }
 
+/* What the master itself stands on stays as it was when it started. */
+static enum pn_status check_unchanged(const struct pn_flat *flat, struct pn_error *error)
+{
+	const struct pn_flat *running = &master.current->flat;
+	const struct {
+		const char *name;
+		const char *old_value;
+		const char *new_value;
+	} fixed[] = { { "data_directory", running->data_directory, flat->data_directory },
+		      { "control_socket", running->control_socket, flat->control_socket },
+		      { "user", running->user, flat->user },
+		      { "group", running->group, flat->group } };
+
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+		if (strcmp(fixed[i].old_value, fixed[i].new_value) != 0)
+			return pn_fail(error,
+				       "%s cannot change while the gateway runs (\"%s\" to "
+				       "\"%s\"): stop it and start it again",
+				       fixed[i].name, fixed[i].old_value, fixed[i].new_value);
+	}
+	return PN_OK;
+}
+
 /* Runs the check in a child, and opens everything that the workers will need. */
 static enum pn_status load_config(uint32_t number, struct master_config **config_out,
 				  struct pn_error *error)
@@ -282,6 +307,8 @@ static enum pn_status load_config(uint32_t number, struct master_config **config
 	config->number = number;
 	config->arena = pn_arena_new();
 	status = pn_child_check(master.config_path, config->arena, &config->flat, error);
+	if (status == PN_OK && master.current != NULL)
+		status = check_unchanged(&config->flat, error);
 	if (status == PN_OK && master.current == NULL)
 		status = choose_user(&config->flat, error);
 	if (status == PN_OK && master.current == NULL)
@@ -351,6 +378,7 @@ static void start_worker(struct master_worker *worker)
 	worker->started_ms = now_ms();
 	worker->abort_sent_ms = 0;
 	worker->wants_replacing = false;
+	worker->said_replace = false;
 	if (pn_child_start(&settings, &worker->pid, &worker->channel, &error) != PN_OK) {
 		say("%s", error.text);
 		worker->start_at_ms = now_ms() + LONGEST_DELAY_MS;
@@ -412,17 +440,61 @@ static void want_workers(const struct pn_flat *flat)
 	atomic_store(&master.shared->edge_workers, edges);
 }
 
-/* A new worker beside the old one, which then ends as its sessions do. */
+/*
+ * A new worker beside the old one, which serves until the new one does and then ends as its sessions
+ * do. A successor that cannot start leaves the old one where it is.
+ */
 static void replace_worker(struct master_worker *worker)
 {
 	struct master_worker *successor;
 
+	worker->wants_replacing = false;
 	worker->is_wanted = false;
 	successor = add_worker(worker->kind, worker->number);
+	if (successor != NULL) {
+		successor->replaces = worker->pid;
+		return;
+	}
+	/* No free slot: the same one, when it has ended. */
+	worker->is_wanted = true;
 	worker->state = WORKER_LEAVING;
 	tell(worker, "stop", 0);
-	if (successor == NULL)
-		worker->is_wanted = true; /* no free slot: the same one, when it has ended */
+}
+
+/* One at a time, so that at most one worker more than usual runs. */
+static void replace_next(void)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		if (master.workers[i].is_wanted && master.workers[i].replaces != 0)
+			return;
+	}
+	for (size_t i = 0; i < PN_MAX_SLOTS && !master.is_stopping; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		if (worker->is_wanted && worker->wants_replacing && worker->pid != 0) {
+			replace_worker(worker);
+			return;
+		}
+	}
+}
+
+/* A successor serves: whom it replaces may go. */
+static void retire_predecessor(struct master_worker *successor)
+{
+	pid_t pid = successor->replaces;
+
+	if (pid == 0)
+		return;
+	successor->replaces = 0;
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		if (worker->pid == pid && worker->state != WORKER_LEAVING) {
+			worker->state = WORKER_LEAVING;
+			tell(worker, "stop", 0);
+		}
+	}
+	replace_next();
 }
 
 static void answer(const char *asker, const char *text)
@@ -455,13 +527,68 @@ static void give_up_reload(const char *why)
 			continue;
 		if (worker->state == WORKER_READY)
 			worker->state = WORKER_SERVING;
-		worker->wants_replacing = false;
+		worker->said_replace = false;
 		tell(worker, "abandon", master.next->number);
 	}
 	free_config(&master.next, master.current);
 	snprintf(text, sizeof(text), "failed %.3000s", why);
 	say("reload: nothing was changed: %s", why);
 	answer_asker(text);
+}
+
+/* At the first start everybody counts. Later, a worker that is down or still starting does not hold a
+ * reload up (it may be the reload that mends it): it comes up with what is in use by then. */
+static bool all_are_ready(void)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		const struct master_worker *worker = &master.workers[i];
+
+		if (worker->is_wanted && worker->state != WORKER_READY &&
+		    (!master.has_served || worker->state == WORKER_SERVING))
+			return false;
+	}
+	return true;
+}
+
+static bool any_wants_replacing(void)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		if (master.workers[i].state == WORKER_READY && master.workers[i].said_replace)
+			return true;
+	}
+	return false;
+}
+
+/* Everybody is ready: from here on there is no way back, and none is needed. */
+static void finish_reload(void)
+{
+	struct master_config *old = master.current;
+	bool is_first = !master.has_served;
+
+	master.current = master.next;
+	master.next = NULL;
+	atomic_store(&master.shared->generation, master.current->number);
+	if (!is_first)
+		atomic_fetch_add(&master.shared->reloads, 1);
+	/* Who holds the asker's connection is replaced as well: he hears of it before. */
+	if (any_wants_replacing())
+		answer_asker("ok workers are being replaced");
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		struct master_worker *worker = &master.workers[i];
+
+		/* What kept it from starting may be mended. */
+		worker->start_at_ms = now_ms();
+		if (worker->state != WORKER_READY)
+			continue;
+		worker->state = WORKER_SERVING;
+		worker->wants_replacing = worker->said_replace;
+		worker->said_replace = false;
+		if (!worker->wants_replacing)
+			tell(worker, "use", master.current->number);
+	}
+	free_config(&old, master.current);
+	want_workers(&master.current->flat);
+	replace_next();
 }
 
 static void begin_reload(const char *asker)
@@ -489,56 +616,9 @@ static void begin_reload(const char *asker)
 		if (worker->pid != 0 && worker->state == WORKER_SERVING)
 			tell_prepare(worker, master.next);
 	}
-}
-
-static bool all_are_ready(void)
-{
-	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
-		const struct master_worker *worker = &master.workers[i];
-
-		if (worker->is_wanted && worker->state != WORKER_READY)
-			return false;
-	}
-	return true;
-}
-
-static bool any_wants_replacing(void)
-{
-	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
-		if (master.workers[i].state == WORKER_READY && master.workers[i].wants_replacing)
-			return true;
-	}
-	return false;
-}
-
-/* Everybody is ready: from here on there is no way back, and none is needed. */
-static void finish_reload(void)
-{
-	struct master_config *old = master.current;
-	bool is_first = !master.has_served;
-
-	master.current = master.next;
-	master.next = NULL;
-	atomic_store(&master.shared->generation, master.current->number);
-	if (!is_first)
-		atomic_fetch_add(&master.shared->reloads, 1);
-	/* Who holds the asker's connection is replaced as well: he hears of it before. */
-	if (any_wants_replacing())
-		answer_asker("ok workers are being replaced");
-	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
-		struct master_worker *worker = &master.workers[i];
-
-		if (worker->state != WORKER_READY)
-			continue;
-		if (worker->wants_replacing) {
-			replace_worker(worker);
-		} else {
-			worker->state = WORKER_SERVING;
-			tell(worker, "use", master.current->number);
-		}
-	}
-	free_config(&old, master.current);
-	want_workers(&master.current->flat);
+	/* Nobody serves: nobody is to be asked. */
+	if (all_are_ready())
+		finish_reload();
 }
 
 /* The asker of a reload hears of it when every worker uses what is new. */
@@ -624,6 +704,9 @@ static void worker_ready(struct master_worker *worker, uint32_t number)
 		tell(worker, "use", number);
 		if (master.next != NULL)
 			tell_prepare(worker, master.next);
+	} else if (master.current != NULL && worker->state == WORKER_STARTING) {
+		/* What it prepared is no longer what is in use. */
+		tell_prepare(worker, master.current);
 	}
 }
 
@@ -637,12 +720,13 @@ static void take_packet(struct master_worker *worker, const struct pn_packet *pa
 	if (strcmp(word, "ready") == 0) {
 		worker_ready(worker, number);
 	} else if (strcmp(word, "replace") == 0) {
-		worker->wants_replacing = true;
+		worker->said_replace = true;
 		worker_ready(worker, number);
 	} else if (strcmp(word, "failed") == 0) {
 		worker_failed(worker, number, packet->words[2]);
 	} else if (strcmp(word, "using") == 0) {
 		announce();
+		retire_predecessor(worker);
 		answer_when_used();
 	} else if (strcmp(word, "ask") == 0 && worker->kind == PN_WORKER_CONTROL) {
 		if (strcmp(packet->words[2], "reload") == 0)
