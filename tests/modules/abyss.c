@@ -2,24 +2,39 @@
 /*
  * abyss: a thin store for tests. It takes every message, says how many there were,
  * and keeps none; whoever looks into it finds nothing. "full" in an account's name
- * is a full mailbox.
+ * is a full mailbox, and one with "late" takes its mail when the gate is open.
  */
 #include <postern/arena.h>
+#include <postern/job.h>
 #include <postern/log.h>
 #include <postern/module.h>
 #include <postern/store.h>
+
+#include "gate.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct abyss {
 	uint32_t fallen;
+	struct gate gate;
 };
 
-static void commit(void *instance, struct pn_commit *commit)
-{
-	struct abyss *abyss = instance;
+struct late_commit {
+	struct abyss *abyss;
+	struct pn_commit *commit;
+};
 
+static bool has_account(const struct pn_commit *commit, const char *word)
+{
+	const struct pn_mutation *first = (const struct pn_mutation *)commit->mutations;
+
+	return commit->mutation_count > 0 && memmem(first->account.data, first->account.size, word,
+						    strlen(word)) != NULL;
+}
+
+static void take(struct abyss *abyss, struct pn_commit *commit)
+{
 	commit->results =
 		PN_ARENA_ARRAY(commit->arena, commit->mutation_count, struct pn_mutation_result);
 	for (size_t i = 0; i < commit->mutation_count; i++) {
@@ -39,6 +54,46 @@ static void commit(void *instance, struct pn_commit *commit)
 								  .uid_count = 1 };
 	}
 	pn_commit_done(commit, PN_OK);
+}
+
+static enum pn_status wait_at_gate(void *argument, struct pn_error *error)
+{
+	const struct late_commit *late = argument;
+
+	(void)error;
+	gate_pass(&late->abyss->gate);
+	return PN_OK;
+}
+
+static void gate_passed(void *argument, enum pn_status status, const struct pn_error *error)
+{
+	struct late_commit *late = argument;
+
+	(void)error;
+	if (status == PN_OK)
+		take(late->abyss, late->commit);
+	else
+		pn_commit_done(late->commit, status);
+	free(late);
+}
+
+static void commit(void *instance, struct pn_commit *commit)
+{
+	struct late_commit *late;
+	struct pn_job job = { .struct_size = sizeof(job), .work = wait_at_gate,
+			      .done = gate_passed };
+
+	if (!has_account(commit, "late")) {
+		take(instance, commit);
+		return;
+	}
+	late = malloc(sizeof(*late));
+	if (late == NULL)
+		abort();
+	*late = (struct late_commit){ instance, commit };
+	job.argument = late;
+	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK)
+		gate_passed(late, PN_FAILED, NULL);
 }
 
 static enum pn_status mailboxes(void *instance, struct pn_store_call *call,
@@ -120,11 +175,13 @@ static const struct pn_store abyss_store = {
 static enum pn_status start(const struct pn_start *begin, void **instance_out,
 			    struct pn_error *error)
 {
-	(void)begin;
+	struct abyss *abyss = calloc(1, sizeof(*abyss));
+
 	(void)error;
-	*instance_out = calloc(1, sizeof(struct abyss));
-	if (*instance_out == NULL)
+	if (abyss == NULL)
 		abort();
+	gate_start(&abyss->gate, begin);
+	*instance_out = abyss;
 	return PN_OK;
 }
 
@@ -133,10 +190,14 @@ static void stop(void *instance)
 	free(instance);
 }
 
+static const struct pn_option abyss_options[] = { GATE_OPTION, PN_OPTION_TABLE_END };
+
 PN_MODULE(abyss,
 	  .version = "1.0",
 	  .summary = "A store that keeps nothing.",
 	  .store = &abyss_store,
+	  .options = abyss_options,
+	  .config_size = sizeof(struct gate_config),
 	  .start = start,
 	  .stop = stop,
 );

@@ -6,9 +6,11 @@
 """
 
 import argparse
+import base64
 import os
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -75,6 +77,14 @@ def configure(build, directory, ports, **options):
                         f'module_directories = {{ "{build}/modules", "{build}/tests/modules" }}')
 
 
+def configure_impatient(build, directory, ports, **options):
+    """The same, with short deadlines, and modules that wait at a gate."""
+    text = configure(build, directory, ports, **options)
+    for name in ("people", "sesame", "abyss"):
+        text = text.replace(f'module "{name}" {{ }}', f'module "{name}" {{ gate = "{directory}/gate" }}')
+    return 'auth_deadline = "200ms"\nstore_deadline = "200ms"\n' + text
+
+
 class Line:
     """A connection on which lines are sent and read."""
 
@@ -137,6 +147,18 @@ class Echo:
         self.listener.close()
 
 
+def proof(secret):
+    """What pat says to AUTH PLAIN."""
+    return base64.b64encode(f"\0pat@people.test\0{secret}".encode()).decode()
+
+
+def check_nobody_died(gateway):
+    log = gateway.log_tail(100000)
+    for word in ("was ended by signal", "ended with status"):
+        check(word not in log, [line for line in log.splitlines() if word in line][:1])
+    check(not gateway.findings(), gateway.findings()[:1])
+
+
 class Tests:
     """The tests; one gateway for all."""
 
@@ -157,9 +179,9 @@ class Tests:
         line.close()
         return answer
 
-    def recipient(self, address):
+    def recipient(self, address, gateway=None):
         """What mx answers to a RCPT, and to the message behind it."""
-        line = Line(self.gateway.ports["mx"])
+        line = Line((gateway or self.gateway).ports["mx"])
         line.ask("HELO client.test")
         line.ask("MAIL FROM:<a@sender.test>")
         answer = line.ask(f"RCPT TO:<{address}>")
@@ -169,6 +191,22 @@ class Tests:
             last = line.ask("Subject: x\r\n\r\nhello\r\n.")
         line.close()
         return answer, last
+
+    def login(self, secret, gateway=None):
+        """A connection to submission on which pat tried to log in, and the answer."""
+        line = Line((gateway or self.gateway).ports["submission"])
+        line.socket.sendall(b"EHLO client.test\r\n")
+        while line.read().startswith("250-"):
+            pass
+        return line, line.ask(f"AUTH PLAIN {proof(secret)}")
+
+    def impatient(self):
+        """A gateway with short deadlines; until there is a file "gate", some things are late."""
+        gateway = Gateway(self.gateway.build, configure=configure_impatient, start=False)
+        gateway.write("library.lua", POLICY)
+        gateway.write("zone", ZONE)
+        gateway.start()
+        return gateway
 
     # ---- a protocol, and every pn_next ----
 
@@ -343,20 +381,10 @@ class Tests:
         line.close()
 
     def authentication_of_a_module_opens_the_door(self):
-        import base64
-
-        def login(secret):
-            line = Line(self.gateway.ports["submission"])
-            line.socket.sendall(b"EHLO client.test\r\n")
-            while line.read().startswith("250-"):
-                pass
-            proof = base64.b64encode(f"\0pat@people.test\0{secret}".encode()).decode()
-            answer = line.ask(f"AUTH PLAIN {proof}")
+        for secret, code in (("open sesame", "235"), ("open barley", "535"), ("thunder", "4")):
+            line, answer = self.login(secret)
+            check(answer.startswith(code), f"{secret}: {answer}")
             line.close()
-            return answer
-        check(login("open sesame").startswith("235"), login("open sesame"))
-        check(login("open barley").startswith("535"), login("open barley"))
-        check(login("thunder").startswith("4"), login("thunder"))
 
     def accounts_of_another_module_still_log_in(self):
         line = Line(self.gateway.ports["pop3"])
@@ -386,6 +414,64 @@ class Tests:
         answer = self.hello("spend.test")
         check(answer.startswith("4"), f"a budget that was spent: {answer}")
 
+    # ---- what comes too late ----
+
+    def a_login_that_is_late_is_refused_for_now(self):
+        with self.impatient() as gateway:
+            line, answer = self.login("open slowly", gateway)
+            check(answer.startswith("454"), f"the late one: {answer}")
+            answer = line.ask(f"AUTH PLAIN {proof('open sesame')}")
+            check(answer.startswith("235"), f"the next one, while the first still waits: {answer}")
+            self.leave_in(gateway, "submission", f"EHLO c.test\r\nAUTH PLAIN {proof('open slowly')}\r\n")
+            gateway.write("gate", "")
+            again, answer = self.login("open slowly", gateway)
+            check(answer.startswith("235"), f"the same with the gate open: {answer}")
+            check(line.ask("NOOP").startswith("250"), "the session is lost")
+            line.close()
+            again.close()
+            check_nobody_died(gateway)
+
+    def a_directory_that_is_late_is_temporary_trouble(self):
+        with self.impatient() as gateway:
+            line = Line(gateway.ports["mx"])
+            for command in ("HELO client.test", "MAIL FROM:<a@sender.test>"):
+                check(line.ask(command).startswith("250"), command)
+            answer = line.ask("RCPT TO:<pat-slow@people.test>")
+            check(answer.startswith("451"), f"the late one: {answer}")
+            answer = line.ask("RCPT TO:<pat-quick@people.test>")
+            check(answer.startswith("250"), f"the next one, while the first still waits: {answer}")
+            self.leave_in(gateway, "mx", "HELO c.test\r\nMAIL FROM:<a@sender.test>\r\n"
+                                         "RCPT TO:<pat-slow@people.test>\r\n")
+            gateway.write("gate", "")
+            answer = line.ask("RCPT TO:<pat-slow@people.test>")
+            check(answer.startswith("250"), f"the same with the gate open: {answer}")
+            line.ask("DATA")
+            answer = line.ask("Subject: x\r\n\r\nhello\r\n.")
+            check(answer.startswith("250"), f"the message: {answer}")
+            line.close()
+            check_nobody_died(gateway)
+
+    def a_store_that_is_late_is_temporary_trouble(self):
+        with self.impatient() as gateway:
+            answer, last = self.recipient("pat-late@people.test", gateway)
+            check(answer.startswith("250") and last.startswith("451"), f"the late one: {answer} {last}")
+            answer, last = self.recipient("pat-quick@people.test", gateway)
+            check(last.startswith("250"), f"the next one, while the first still waits: {last}")
+            self.leave_in(gateway, "mx", "HELO c.test\r\nMAIL FROM:<a@sender.test>\r\n"
+                                         "RCPT TO:<pat-late@people.test>\r\nDATA\r\n"
+                                         "Subject: x\r\n\r\nhello\r\n.\r\n")
+            gateway.write("gate", "")
+            answer, last = self.recipient("pat-late@people.test", gateway)
+            check(last.startswith("250"), f"the same with the gate open: {last}")
+            check_nobody_died(gateway)
+
+    def leave_in(self, gateway, port, text):
+        """A client that says all of this at once and is gone before the answer."""
+        line = Line(gateway.ports[port])
+        line.socket.sendall(text.encode())
+        line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.close()
+
     def every_module_can_be_described(self):
         folder = os.path.join(self.gateway.build, "tests", "modules")
         for name in sorted(os.listdir(folder)):
@@ -397,10 +483,10 @@ class Tests:
             check(done.returncode == 0 and name[:-3] in done.stdout, f"{name}: {done.stderr}")
 
     def no_worker_died(self):
-        log = self.gateway.log_tail(100000)
-        for word in ("was ended by signal", "ended with status"):
-            check(word not in log, [line for line in log.splitlines() if word in line][:1])
-        check(not self.gateway.findings(), self.gateway.findings()[:1])
+        check_nobody_died(self.gateway)
+
+
+HELPERS = ("talk", "hello", "recipient", "login", "impatient", "leave_in")
 
 
 def main():
@@ -417,7 +503,7 @@ def main():
         gateway.start()
         tests = Tests(gateway)
         for name, value in vars(Tests).items():
-            if name.startswith("_") or name in ("talk", "hello", "recipient") or not callable(value):
+            if name.startswith("_") or name in HELPERS or not callable(value):
                 continue
             if arguments.names and not any(word in name for word in arguments.names):
                 continue
