@@ -300,8 +300,7 @@ static void call_event(struct pn_session *session, enum pn_event_kind kind)
  * data, never while an answer is open. */
 static void deliver_events(struct pn_session *session)
 {
-	static const enum pn_event_kind kinds[] = { PN_EVENT_MAILBOX_CHANGED, PN_EVENT_PEER_CLOSED,
-						    PN_EVENT_STOPPING };
+	static const enum pn_event_kind kinds[] = { PN_EVENT_MAILBOX_CHANGED, PN_EVENT_STOPPING };
 
 	if (session->next != PN_NEXT_LINE && session->next != PN_NEXT_ANSWER_OR_LINE)
 		return;
@@ -377,6 +376,20 @@ static void finish_closing(struct pn_session *session)
 	pn_timer_set(session->deadline, LINGER_MS);
 }
 
+/* The session waits for what cannot come. Whoever asked a server something is told, and may have last
+ * words; a client that is gone has been served. */
+static void end_of_input(struct pn_session *session)
+{
+	if (session->is_client)
+		call_event(session, PN_EVENT_PEER_CLOSED);
+	if (session->phase != PN_PHASE_RUNNING)
+		return;
+	if (session->next != PN_NEXT_CLOSE)
+		session->close_reason = PN_CLOSE_BY_PEER;
+	begin_closing(session);
+	finish_closing(session);
+}
+
 static void set_deadline(struct pn_session *session)
 {
 	bool waits_for_client = wants_input(session) || unsent(session) > 0 ||
@@ -428,9 +441,7 @@ void pn_session_settle(struct pn_session *session)
 		pn_buffer_clear(&session->output);
 	if (session->phase == PN_PHASE_RUNNING && session->input_ended && !session->input_waits &&
 	    asks_for_input(session->next)) {
-		session->close_reason = PN_CLOSE_BY_PEER;
-		begin_closing(session);
-		finish_closing(session);
+		end_of_input(session);
 		if (session->phase >= PN_PHASE_ENDING)
 			return;
 	}

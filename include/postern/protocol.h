@@ -81,7 +81,8 @@ enum pn_event_kind {
 	PN_EVENT_STOPPING,        /* the gateway stops or this worker is replaced: at a command
 	                           * boundary; say so and return PN_NEXT_CLOSE, or go on for a while */
 	PN_EVENT_MAILBOX_CHANGED, /* something that pn_store_watch() was told to watch */
-	PN_EVENT_PEER_CLOSED,     /* splice and client sessions: the peer sent everything it will */
+	PN_EVENT_PEER_CLOSED,     /* client sessions: the input that it waits for cannot come, the peer
+	                           * has sent everything; last words are flushed, then it is closed */
 };
 
 struct pn_session_event_info {

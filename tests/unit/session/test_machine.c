@@ -34,6 +34,8 @@ static struct {
 	enum pn_status open_status;
 	struct pn_ticket ticket;
 	unsigned long long data_size;
+	unsigned peer_closed;
+	bool closes_with_peer;
 } seen;
 
 static struct pn_generation *generation;
@@ -159,6 +161,11 @@ static enum pn_next test_event(struct pn_session *session, void *state,
 	(void)state;
 	if (event->kind == PN_EVENT_DEADLINE)
 		pn_session_write(session, PN_SLICE("deadline\r\n"));
+	if (event->kind == PN_EVENT_PEER_CLOSED) {
+		seen.peer_closed++;
+		pn_session_write(session, PN_SLICE("peer closed\r\n"));
+		return seen.closes_with_peer ? PN_NEXT_CLOSE : PN_NEXT_LINE;
+	}
 	if (event->kind == PN_EVENT_STOPPING) {
 		pn_session_write(session, PN_SLICE("stopping\r\n"));
 		return PN_NEXT_CLOSE;
@@ -432,6 +439,7 @@ START_TEST(commands_before_the_end_of_the_input_are_all_answered)
 	wait_for("ok last\r\n");
 	wait_for(NULL);
 	ck_assert_int_eq(seen.reason, PN_CLOSE_BY_PEER);
+	ck_assert_uint_eq(seen.peer_closed, 0);
 }
 END_TEST
 
@@ -714,6 +722,56 @@ START_TEST(open_hears_of_a_connection_that_takes_too_long)
 }
 END_TEST
 
+/* A connection that we make, to `peer`. */
+static void connect_one(void)
+{
+	char address[64];
+	struct pn_error error;
+	struct pn_connect request = {.struct_size = sizeof(request),
+	                             .protocol = &protocol,
+	                             .address = address,
+	                             .deadline_ms = 5000};
+	int listener = listen_anywhere(address, sizeof(address), 1);
+
+	ck_assert_int_eq(pn_connect(&instance, &request, &error), PN_OK);
+	peer = accept(listener, NULL, NULL);
+	ck_assert_int_ge(peer, 0);
+	close(listener);
+	wait_for("hi\r\n");
+}
+
+START_TEST(a_session_of_ours_hears_that_its_peer_has_sent_everything)
+{
+	connect_one();
+	say("wait\r\none\r\nhalf a li");
+	shutdown(peer, SHUT_WR);
+	while (!pn_ticket_is_open(seen.ticket))
+		wait_for("hi\r\n");
+	ck_assert_uint_eq(seen.peer_closed, 0);
+	ck_assert(pn_ticket_answer(seen.ticket, PN_ANSWER_CUSTOM, PN_OK, NULL, NULL, NULL));
+	wait_for("peer closed\r\n");
+	ck_assert_ptr_nonnull(strstr(received, "answer ok\r\nok one\r\npeer closed\r\n"));
+	wait_for(NULL);
+	ck_assert_uint_eq(seen.peer_closed, 1);
+	ck_assert_uint_eq(seen.closed, 1);
+	ck_assert_int_eq(seen.reason, PN_CLOSE_BY_PEER);
+}
+END_TEST
+
+START_TEST(a_session_of_ours_may_close_with_its_peer_in_the_middle_of_data)
+{
+	seen.closes_with_peer = true;
+	connect_one();
+	say("data\r\nnever ends");
+	shutdown(peer, SHUT_WR);
+	wait_for("peer closed\r\n");
+	wait_for(NULL);
+	ck_assert_uint_eq(seen.peer_closed, 1);
+	ck_assert_uint_eq(seen.closed, 1);
+	ck_assert_int_eq(seen.reason, PN_CLOSE_FINISHED);
+}
+END_TEST
+
 /* ---- jobs ---- */
 
 static int pipe_ends[2];
@@ -806,6 +864,8 @@ int main(void)
 	tcase_add_test(cases, a_hook_that_hangs_is_passed_over);
 	tcase_add_test(cases, open_hears_of_a_connection_that_is_refused);
 	tcase_add_test(cases, open_hears_of_a_connection_that_takes_too_long);
+	tcase_add_test(cases, a_session_of_ours_hears_that_its_peer_has_sent_everything);
+	tcase_add_test(cases, a_session_of_ours_may_close_with_its_peer_in_the_middle_of_data);
 	tcase_add_test(cases, a_job_that_waits_does_not_hold_up_the_next);
 	suite_add_tcase(suite, cases);
 	runner = srunner_create(suite);
