@@ -130,6 +130,7 @@ static void submit(struct pn_transaction *transaction, void (*done)(struct pn_tr
 	writing->done = done;
 	writing->ticket = pn_ticket_open(transaction->session, written, writing,
 					 transaction->generation->store_deadline_ms);
+	pn_ticket_set_owner(writing->ticket, transaction);
 	if ((writing->entries->capabilities & PN_STORE_BODIES_BLOCK) == 0)
 		writing_done(writing, write_bytes(writing, &writing->error), &writing->error);
 	else if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK)

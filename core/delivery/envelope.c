@@ -180,16 +180,18 @@ static void accept_if_room(struct pn_recipient *recipient)
 	const struct pn_transaction *transaction = recipient->transaction;
 	const struct pn_lookup_account *account = &recipient->accounts[0];
 	const struct pn_mailboxes_request request = { .struct_size = sizeof(request) };
+	struct pn_ticket ticket;
 
 	recipient->result.verdict = PN_VERDICT_ACCEPT;
 	if (recipient->account_count != 1 || account->quota_bytes == 0) {
 		answer_recipient(recipient);
 		return;
 	}
+	ticket = pn_ticket_open(transaction->session, size_known, recipient,
+				transaction->generation->store_deadline_ms);
+	pn_ticket_set_owner(ticket, transaction);
 	pn_store_mailboxes(pn_account_new(transaction->arena, account->name, account->store),
-			   &request,
-			   pn_ticket_open(transaction->session, size_known, recipient,
-					  transaction->generation->store_deadline_ms));
+			   &request, ticket);
 }
 
 /* Every hook said continue (or one said accept): the rule that is left. Promise 5. */

@@ -15,8 +15,12 @@ static void free_transaction(struct pn_session *session, void *pointer)
 	if (!pn_address_is_null(&transaction->sender) || transaction->trail.first != NULL ||
 	    transaction->size > 0 || transaction->refused_count > 0)
 		pn_transaction_record(transaction);
+	/* Whatever is under way for it: hooks and lookups by the arena that they work in, jobs and the
+	 * commit by the transaction. */
 	pn_ticket_cancel(transaction->answer_ticket);
 	pn_ticket_cancel(transaction->body_ticket);
+	pn_ticket_cancel_owner(session, arena);
+	pn_ticket_cancel_owner(session, transaction);
 	pn_body_discard(transaction);
 	pn_buffer_clear(&transaction->text);
 	pn_buffer_clear(&transaction->overflow);

@@ -207,6 +207,8 @@ static bool start_hook(struct stage_run *run, const struct pn_chain_hook *hook)
 		.arena = request->arena,
 		.subject = request->subject,
 	};
+	/* With the arena go the run and the hook's call: whoever frees it early cancels by it. */
+	pn_ticket_set_owner(hook_run->call.ticket, request->arena);
 	if (request->journal.mark != NULL)
 		hook_run->journal_mark = request->journal.mark(request->transaction);
 	pn_running_enter(hook->module, hook->label, request->session_id, request->transaction_id);

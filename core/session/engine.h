@@ -57,7 +57,8 @@ struct pn_stage_request {
 	const char *session_id;             /* for the running slot; or NULL */
 	const char *transaction_id;
 	const char *about;                  /* for the trail: clean text that lives as long; or NULL */
-	struct pn_arena *arena;             /* lives until `done` was called */
+	struct pn_arena *arena;             /* lives until `done` was called, or its tickets were
+	                                     * cancelled: pn_ticket_cancel_owner(session, arena) */
 	struct pn_trail *trail;             /* or NULL */
 	struct pn_journal journal;
 	bool all_at_once;                   /* start every hook; wait for all (message.scan) */

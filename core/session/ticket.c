@@ -32,6 +32,7 @@ struct slot {
 	struct slot *session_next;
 	pn_answered_function *answered; /* NULL: the protocol's entry */
 	void *user;
+	const void *owner;
 	uint64_t deadline_ms; /* monotonic; 0: none, or timer */
 	struct pn_timer *timer;
 
@@ -242,6 +243,7 @@ struct pn_ticket pn_ticket_open_unlimited(struct pn_session *session,
 	slot->generation++;
 	slot->answered = answered;
 	slot->user = user;
+	slot->owner = user;
 	join_session(slot, session);
 	return (struct pn_ticket){ slot->index, slot->generation };
 }
@@ -304,6 +306,25 @@ void pn_ticket_cancel(struct pn_ticket ticket)
 
 	if (slot != NULL)
 		close_slot(slot);
+}
+
+void pn_ticket_set_owner(struct pn_ticket ticket, const void *owner)
+{
+	struct slot *slot = find(ticket);
+
+	if (slot != NULL)
+		slot->owner = owner;
+}
+
+void pn_ticket_cancel_owner(struct pn_session *session, const void *owner)
+{
+	struct slot *next;
+
+	for (struct slot *slot = session->tickets; slot != NULL; slot = next) {
+		next = slot->session_next; /* a slot that is closed is in another list */
+		if (slot->owner == owner)
+			close_slot(slot);
+	}
 }
 
 void pn_ticket_cancel_session(struct pn_session *session)

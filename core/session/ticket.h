@@ -12,6 +12,12 @@ struct pn_ticket pn_ticket_open_unlimited(struct pn_session *session,
 /* Gives an open ticket a deadline from now. */
 void pn_ticket_set_deadline(struct pn_ticket ticket, uint64_t milliseconds);
 
+/* Whom a ticket works for: `user`, until something else is said. */
+void pn_ticket_set_owner(struct pn_ticket ticket, const void *owner);
+
+/* The tickets of a session that work for this owner become stale. */
+void pn_ticket_cancel_owner(struct pn_session *session, const void *owner);
+
 /* All tickets of a session become stale. */
 void pn_ticket_cancel_session(struct pn_session *session);
 

@@ -250,6 +250,7 @@ static bool ask_in_job(struct lookup *lookup)
 
 	lookup->ticket = pn_ticket_open(lookup->session, answered, lookup,
 					lookup->generation->store_deadline_ms);
+	pn_ticket_set_owner(lookup->ticket, lookup->caller_arena);
 	lookup->in_job = true;
 	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) == PN_OK)
 		return true;

@@ -39,7 +39,7 @@ typedef void pn_lookup_done_function(void *user, const struct pn_lookup_result *
 
 /*
  * Looks up; `done` is called at once or later, with a result in `arena`. When the session ends
- * first, `done` is not called and the arena may go. The address must live in the arena.
+ * first, or pn_ticket_cancel_owner(session, arena), `done` is not called and the arena may go. The address must live in the arena.
  */
 void pn_directory_find(struct pn_session *session, struct pn_generation *generation,
 		       const struct pn_address *address, struct pn_arena *arena,

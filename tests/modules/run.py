@@ -465,6 +465,21 @@ class Tests:
             check(last.startswith("250"), f"the same with the gate open: {last}")
             check_nobody_died(gateway)
 
+    def a_transaction_may_end_while_it_is_judged_or_stored(self):
+        with self.impatient() as gateway:
+            line = Line(gateway.ports["pop3s"])
+            for address in ("a@pondered.test", "pat-late@people.test", "pat-slow@people.test",
+                            "a@pondered.test"):
+                answer = line.ask(f"ABANDON {address}")
+                check(answer == "abandoned", f"{address}: {answer}")
+            # Longer than the hook had and than the deadlines are: all of them would have passed now.
+            check(line.ask("SLEEP 400") == "the time is over", "SLEEP")
+            gateway.write("gate", "")
+            answer, last = self.recipient("pat-late@people.test", gateway)
+            check(last.startswith("250"), f"mail with the gate open: {answer} {last}")
+            line.close()
+            check_nobody_died(gateway)
+
     def leave_in(self, gateway, port, text):
         """A client that says all of this at once and is gone before the answer."""
         line = Line(gateway.ports[port])

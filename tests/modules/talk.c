@@ -2,13 +2,16 @@
 /*
  * talk: a protocol for tests. Each of its commands returns another pn_next, so that
  * a test can ask for all of them through a running gateway; ASK and SPLICE make
- * connections of their own, which run the same machine; JOBS uses a lane.
+ * connections of their own, which run the same machine; JOBS uses a lane; ABANDON
+ * ends a transaction while an answer to it is still to come.
  */
 #include "talk.h"
 
 #include <postern/arena.h>
 #include <postern/text.h>
+#include <postern/transaction.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,6 +47,8 @@ struct talk_session {
 	bool in_splice;
 	bool in_jobs;
 	bool in_data;
+	unsigned abandon_step; /* of an ABANDON that is under way */
+	char abandoned[WORD_MAX];
 };
 
 /* ---- jobs in a lane ---- */
@@ -86,16 +91,16 @@ static enum pn_next jobs(struct pn_session *session, struct talk_session *talk, 
 	list->ticket = pn_session_ticket(session, ANSWER_MS);
 	for (uint64_t number = 0; number < count; number++) {
 		struct one_job *one = calloc(1, sizeof(*one));
-		struct pn_job job = { .struct_size = sizeof(job),
-				      .lane = instance->lane,
-				      .work = run_job,
-				      .done = job_done,
-				      .argument = one };
+		struct pn_job job = {.struct_size = sizeof(job),
+		                     .lane = instance->lane,
+		                     .work = run_job,
+		                     .done = job_done,
+		                     .argument = one};
 
 		if (one == NULL)
 			abort();
-		*one = (struct one_job){ list, (unsigned char)number };
-		if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK)
+		*one = (struct one_job){list, (unsigned char)number};
+		if (pn_job_submit(&job, (struct pn_ticket){0, 0}) != PN_OK)
 			job_done(one, PN_LIMIT, NULL);
 	}
 	talk->in_jobs = true;
@@ -126,7 +131,7 @@ static uint64_t number_of(struct pn_slice text)
 
 /* "ADDRESS text": a connection to it that says the text, or that is spliced. */
 static enum pn_next reach(struct pn_session *session, struct talk_session *talk,
-			  struct pn_slice argument, bool with_tls, bool splices)
+                          struct pn_slice argument, bool with_tls, bool splices)
 {
 	struct talk_instance *instance = pn_session_instance(session);
 	struct pn_slice address = pn_slice_cut(&argument, ' ');
@@ -136,7 +141,7 @@ static enum pn_next reach(struct pn_session *session, struct talk_session *talk,
 	talk->link = talk_link_new(argument, splices, pn_session_ticket(session, ANSWER_MS));
 	talk->in_splice = splices;
 	if (talk_connect(instance->self, pn_arena_keep_text(pn_session_arena(session), address),
-			 with_tls, talk->link, &error) != PN_OK) {
+	                 with_tls, talk->link, &error) != PN_OK) {
 		pn_ticket_cancel(talk->link->ticket);
 		return say(session, "cannot connect");
 	}
@@ -162,8 +167,65 @@ static enum pn_next flood(struct pn_session *session, struct talk_session *talk)
 	return PN_NEXT_LINE;
 }
 
+/* ---- a transaction that is ended too early ---- */
+
+static struct pn_envelope_part part_of(struct pn_session *session, const char *text)
+{
+	struct pn_envelope_part part = {.struct_size = sizeof(part)};
+
+	if (pn_address_parse(pn_slice_of(text), false, pn_session_arena(session), &part.address) !=
+	    PN_OK)
+		abort();
+	return part;
+}
+
+static enum pn_next abandon(struct pn_session *session, struct talk_session *talk)
+{
+	talk->abandon_step = 0;
+	pn_transaction_end(session);
+	return say(session, "abandoned");
+}
+
+/* The sender was taken: the recipient; he was taken: the message, and away before it is stored. */
+static enum pn_next abandon_answered(struct pn_session *session, struct talk_session *talk,
+                                     const struct pn_answer *answer)
+{
+	const struct pn_stage_result *result = answer->result;
+	struct pn_envelope_part part;
+
+	if (talk->abandon_step == 1) {
+		part = part_of(session, talk->abandoned);
+		talk->abandon_step = 2;
+		(void)pn_transaction_add(session, &part);
+		if (memmem(talk->abandoned, strlen(talk->abandoned), "slow", 4) != NULL)
+			return abandon(session, talk);
+		return PN_NEXT_ANSWER;
+	}
+	if (result->verdict != PN_VERDICT_ACCEPT)
+		return say(session, "nothing to abandon");
+	(void)pn_transaction_append(session, PN_SLICE("Subject: x\r\n\r\nhello\r\n"), PN_NEXT_LINE);
+	(void)pn_transaction_submit(session);
+	return abandon(session, talk);
+}
+
+/* An address of pondered.test is a sender who is pondered over; any other is a recipient. */
+static enum pn_next abandon_begin(struct pn_session *session, struct talk_session *talk,
+                                  struct pn_slice text)
+{
+	bool is_sender = memmem(text.data, text.size, "pondered", 8) != NULL;
+	struct pn_envelope_part part;
+
+	snprintf(talk->abandoned, sizeof(talk->abandoned), "%.*s", PN_SLICE_ARGS(text));
+	part = part_of(session, is_sender ? talk->abandoned : "a@sender.test");
+	(void)pn_transaction_begin(session, &part);
+	if (is_sender)
+		return abandon(session, talk);
+	talk->abandon_step = 1;
+	return PN_NEXT_ANSWER;
+}
+
 static enum pn_next take_command(struct pn_session *session, struct talk_session *talk,
-				 struct pn_slice text)
+                                 struct pn_slice text)
 {
 	struct pn_slice word = pn_slice_cut(&text, ' ');
 
@@ -198,6 +260,8 @@ static enum pn_next take_command(struct pn_session *session, struct talk_session
 	}
 	if (pn_slice_equal(word, PN_SLICE("JOBS")))
 		return jobs(session, talk, number_of(text));
+	if (pn_slice_equal(word, PN_SLICE("ABANDON")))
+		return abandon_begin(session, talk, text);
 	if (pn_slice_equal(word, PN_SLICE("ASK")))
 		return reach(session, talk, text, false, false);
 	if (pn_slice_equal(word, PN_SLICE("ASKTLS")))
@@ -220,7 +284,7 @@ static enum pn_next take_command(struct pn_session *session, struct talk_session
 /* ---- entries ---- */
 
 static enum pn_next talk_open(struct pn_session *session, void *state,
-			      const struct pn_answer *answer)
+                              const struct pn_answer *answer)
 {
 	const struct pn_stage_result *result = answer->result;
 
@@ -257,17 +321,19 @@ static enum pn_next talk_data(struct pn_session *session, void *state, const str
 	if (!data->is_last)
 		return talk->in_data ? PN_NEXT_DATA : PN_NEXT_BYTES;
 	pn_session_print(session, "%llu %s\r\n", (unsigned long long)talk->data_size,
-			 talk->in_data ? "of data" : "bytes");
+	                 talk->in_data ? "of data" : "bytes");
 	talk->in_data = false;
 	return PN_NEXT_LINE;
 }
 
 static enum pn_next talk_answered(struct pn_session *session, void *state,
-				  const struct pn_answer *answer)
+                                  const struct pn_answer *answer)
 {
 	struct talk_session *talk = state;
 	const struct pn_stage_result *secured = answer->result;
 
+	if (talk->abandon_step > 0)
+		return abandon_answered(session, talk, answer);
 	switch (answer->kind) {
 	case PN_ANSWER_TIMER:
 		talk->in_idle = false;
@@ -308,7 +374,7 @@ static enum pn_next talk_drained(struct pn_session *session, void *state)
 }
 
 static enum pn_next talk_event(struct pn_session *session, void *state,
-			       const struct pn_session_event_info *event)
+                               const struct pn_session_event_info *event)
 {
 	(void)state;
 	(void)say(session, event->kind == PN_EVENT_DEADLINE ? "too slow" : "stopping");
@@ -338,7 +404,7 @@ static const struct pn_protocol talk_protocol = {
 };
 
 static enum pn_status start(const struct pn_start *begin, void **instance_out,
-			    struct pn_error *error)
+                            struct pn_error *error)
 {
 	struct talk_instance *instance = calloc(1, sizeof(*instance));
 
@@ -361,10 +427,5 @@ static void stop(void *pointer)
 	free(instance);
 }
 
-PN_MODULE(talk,
-	  .version = "1.0",
-	  .summary = "A protocol that returns every pn_next there is.",
-	  .protocol = &talk_protocol,
-	  .start = start,
-	  .stop = stop,
-);
+PN_MODULE(talk, .version = "1.0", .summary = "A protocol that returns every pn_next there is.",
+          .protocol = &talk_protocol, .start = start, .stop = stop, );
