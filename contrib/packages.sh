@@ -7,7 +7,7 @@ set -eu
 build="build-essential cmake ninja-build pkg-config libuv1-dev libssl-dev liblua5.4-dev libltdl-dev
 liblmdb-dev libunbound-dev libxxhash-dev libcrypt-dev libmicrohttpd-dev libjansson-dev check
 dns-root-data openssl"
-test="clang lld libclang-rt-14-dev ccache python3 libpython3.11-testsuite swaks
+test="clang clang-format lld libclang-rt-14-dev ccache python3 libpython3.11-testsuite swaks
 libnet-ssleay-perl curl msmtp fetchmail mpop
 lua5.4 strace util-linux e2fsprogs procps"
 

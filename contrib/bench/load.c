@@ -27,7 +27,15 @@
 
 enum { COMMANDS_SIZE = 32768, REPLY_SIZE = 4096, EVENTS = 256, RECIPIENTS_MAX = 100 };
 
-enum step { STEP_BANNER = 0, STEP_HELLO, STEP_SENDER, STEP_RECIPIENT, STEP_DATA, STEP_BODY, STEP_QUIT };
+enum step {
+	STEP_BANNER = 0,
+	STEP_HELLO,
+	STEP_SENDER,
+	STEP_RECIPIENT,
+	STEP_DATA,
+	STEP_BODY,
+	STEP_QUIT
+};
 
 static struct {
 	struct sockaddr_in address;
@@ -36,8 +44,14 @@ static struct {
 	size_t size;
 	const char *domain;
 	bool pipelines;
-} wanted = { .sessions = 10, .messages_each = 10, .recipients = 1, .accounts = 100, .seconds = 60,
-	     .messages = 1000, .size = 4096, .domain = "example.test" };
+} wanted = {.sessions = 10,
+            .messages_each = 10,
+            .recipients = 1,
+            .accounts = 100,
+            .seconds = 60,
+            .messages = 1000,
+            .size = 4096,
+            .domain = "example.test"};
 
 static struct {
 	unsigned long given_out, accepted, refused, broken;
@@ -95,9 +109,10 @@ static void note_problem(const char *what)
 /* A header, and lines of 72 letters up to the size. */
 static void make_body(void)
 {
-	static const char header[] = "From: Load <load@client.test>\r\nTo: somebody@example.test\r\n"
-				     "Subject: load\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
-				     "Message-Id: <load@client.test>\r\n\r\n";
+	static const char header[] =
+		"From: Load <load@client.test>\r\nTo: somebody@example.test\r\n"
+		"Subject: load\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
+		"Message-Id: <load@client.test>\r\n\r\n";
 	size_t column = 0;
 
 	body = malloc(wanted.size + sizeof(header) + 16);
@@ -131,8 +146,8 @@ static void say(struct session *session, const char *text)
 static void watch(struct session *session)
 {
 	bool writes = session->sends_body || session->commands_sent < session->commands_size;
-	struct epoll_event event = { .events = EPOLLIN | (writes ? EPOLLOUT : 0u),
-				     .data.ptr = session };
+	struct epoll_event event = {.events = EPOLLIN | (writes ? EPOLLOUT : 0u),
+	                            .data.ptr = session};
 
 	if (event.events == session->watched)
 		return;
@@ -159,7 +174,7 @@ static void end(struct session *session, const char *problem)
 
 static void start(struct session *session)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT, .data.ptr = session };
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = session};
 	const int on = 1;
 
 	memset(session, 0, sizeof(*session));
@@ -171,7 +186,7 @@ static void start(struct session *session)
 	session->left = wanted.messages_each;
 	seen.open++;
 	if (connect(session->descriptor, (struct sockaddr *)&wanted.address,
-		    sizeof(wanted.address)) != 0 &&
+	            sizeof(wanted.address)) != 0 &&
 	    errno != EINPROGRESS)
 		die("connect");
 	if (epoll_ctl(poller, EPOLL_CTL_ADD, session->descriptor, &event) != 0)
@@ -184,7 +199,7 @@ static void say_recipients(struct session *session)
 
 	for (unsigned i = 0; i < wanted.recipients; i++) {
 		snprintf(line, sizeof(line), "RCPT TO:<user%lu@%.200s>\r\n",
-			 (seen.given_out + i) % wanted.accounts + 1, wanted.domain);
+		         (seen.given_out + i) % wanted.accounts + 1, wanted.domain);
 		say(session, line);
 	}
 	session->recipients_left = wanted.recipients;
@@ -270,7 +285,7 @@ static bool take_reply(struct session *session, const char *line)
 static bool read_replies(struct session *session, const char **problem)
 {
 	ssize_t size = recv(session->descriptor, session->reply + session->reply_size,
-			    REPLY_SIZE - 1 - session->reply_size, 0);
+	                    REPLY_SIZE - 1 - session->reply_size, 0);
 	char *line = session->reply;
 	char *line_end;
 
@@ -303,7 +318,7 @@ static bool write_all(struct session *session)
 
 	while (session->commands_sent < session->commands_size) {
 		size = send(session->descriptor, session->commands + session->commands_sent,
-			    session->commands_size - session->commands_sent, MSG_NOSIGNAL);
+		            session->commands_size - session->commands_sent, MSG_NOSIGNAL);
 		if (size < 0)
 			return errno == EAGAIN;
 		session->commands_sent += (size_t)size;
@@ -311,7 +326,7 @@ static bool write_all(struct session *session)
 	session->commands_size = session->commands_sent = 0;
 	while (session->sends_body) {
 		size = send(session->descriptor, body + session->body_sent,
-			    body_size - session->body_sent, MSG_NOSIGNAL);
+		            body_size - session->body_sent, MSG_NOSIGNAL);
 		if (size < 0)
 			return errno == EAGAIN;
 		session->body_sent += (size_t)size;
@@ -365,7 +380,7 @@ static void report(double seconds, bool is_late)
 	       seen.accepted, seen.refused, seen.broken, seconds, (double)seen.accepted / seconds,
 	       percentile_ms(0.5), percentile_ms(0.9), percentile_ms(0.99), percentile_ms(1),
 	       (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-		       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,
+	               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,
 	       is_late ? "true" : "false", seen.first_problem);
 }
 
@@ -379,18 +394,41 @@ static void read_arguments(int count, char **arguments)
 		unsigned long number = optarg == NULL ? 0 : strtoul(optarg, NULL, 10);
 
 		switch (letter) {
-		case 'p': port = (int)number; break;
-		case 'a': address = optarg; break;
-		case 'c': wanted.sessions = (unsigned)number; break;
-		case 'm': wanted.messages_each = (unsigned)number; break;
-		case 'n': wanted.messages = number; break;
-		case 's': wanted.size = number; break;
-		case 'r': wanted.recipients = (unsigned)number; break;
-		case 'u': wanted.accounts = (unsigned)number; break;
-		case 'D': wanted.domain = optarg; break;
-		case 'd': wanted.seconds = (unsigned)number; break;
-		case 'P': wanted.pipelines = true; break;
-		default: exit(2);
+		case 'p':
+			port = (int)number;
+			break;
+		case 'a':
+			address = optarg;
+			break;
+		case 'c':
+			wanted.sessions = (unsigned)number;
+			break;
+		case 'm':
+			wanted.messages_each = (unsigned)number;
+			break;
+		case 'n':
+			wanted.messages = number;
+			break;
+		case 's':
+			wanted.size = number;
+			break;
+		case 'r':
+			wanted.recipients = (unsigned)number;
+			break;
+		case 'u':
+			wanted.accounts = (unsigned)number;
+			break;
+		case 'D':
+			wanted.domain = optarg;
+			break;
+		case 'd':
+			wanted.seconds = (unsigned)number;
+			break;
+		case 'P':
+			wanted.pipelines = true;
+			break;
+		default:
+			exit(2);
 		}
 	}
 	wanted.address.sin_family = AF_INET;

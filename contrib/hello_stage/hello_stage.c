@@ -19,17 +19,16 @@ struct hello_stage_config {
 
 enum { NOTE_THEM = 0, REFUSE_THEM };
 
-static const char *const unknown_names_choices[] = { "note", "refuse", NULL };
+static const char *const unknown_names_choices[] = {"note", "refuse", NULL};
 
 static const struct pn_option hello_stage_options[] = {
-	PN_OPTION_DURATION(struct hello_stage_config, patience, "3s",
-		.minimum_text = "100ms", .maximum_text = "8s",
-		.flags = PN_OPTION_RELOADABLE,
+	PN_OPTION_DURATION(
+		struct hello_stage_config, patience, "3s", .minimum_text = "100ms",
+		.maximum_text = "8s", .flags = PN_OPTION_RELOADABLE,
 		.summary = "How long the DNS may take; a client whose answer is late is let in."),
 	PN_OPTION_CHOICE(struct hello_stage_config, unknown_names, "note",
-		.choices = unknown_names_choices,
-		.flags = PN_OPTION_RELOADABLE,
-		.summary = "What becomes of clients whose name is not in the DNS."),
+                         .choices = unknown_names_choices, .flags = PN_OPTION_RELOADABLE,
+                         .summary = "What becomes of clients whose name is not in the DNS."),
 	PN_OPTION_TABLE_END,
 };
 
@@ -65,8 +64,8 @@ static void looked_up(void *user, const struct pn_answer *answer)
 static enum pn_verdict check_name(const struct pn_stage_call *call)
 {
 	const struct hello_stage_config *config = call->config;
-	struct pn_dns_question question = { .name = pn_session_hello(call->session),
-					    .type = PN_DNS_A };
+	struct pn_dns_question question = {.name = pn_session_hello(call->session),
+	                                   .type = PN_DNS_A};
 	struct lookup *lookup;
 
 	/* "[192.0.2.1]" is a good name too, and what is no domain cannot be asked for. */
@@ -77,23 +76,20 @@ static enum pn_verdict check_name(const struct pn_stage_call *call)
 	lookup = PN_ARENA_NEW(pn_session_arena(call->session), struct lookup);
 	lookup->call = call;
 	lookup->hook_ticket = call->ticket;
-	pn_dns_ask(&question,
-		   pn_ticket_open(call->session, looked_up, lookup, config->patience));
+	pn_dns_ask(&question, pn_ticket_open(call->session, looked_up, lookup, config->patience));
 	return PN_VERDICT_PENDING;
 }
 
 /* 1. When: the client said EHLO. The budget is longer than the longest patience. */
 static const struct pn_hook hello_stage_hooks[] = {
-	{ .stage = PN_STAGE_CLIENT_HELLO, .run = check_name, .wall_budget_ms = 10000,
-	  .on_error = PN_ON_ERROR_CONTINUE,
-	  .summary = "Ask the DNS for the name of the client." },
-	{ .stage = PN_STAGE_NONE },
+	{.stage = PN_STAGE_CLIENT_HELLO,
+         .run = check_name,
+         .wall_budget_ms = 10000,
+         .on_error = PN_ON_ERROR_CONTINUE,
+         .summary = "Ask the DNS for the name of the client."},
+	{.stage = PN_STAGE_NONE},
 };
 
-PN_MODULE(hello_stage,
-	.version = "1.0",
-	.summary = "Looks up the name that a client gives.",
-	.options = hello_stage_options,
-	.config_size = sizeof(struct hello_stage_config),
-	.hooks = hello_stage_hooks,
-);
+PN_MODULE(hello_stage, .version = "1.0", .summary = "Looks up the name that a client gives.",
+          .options = hello_stage_options, .config_size = sizeof(struct hello_stage_config),
+          .hooks = hello_stage_hooks, );

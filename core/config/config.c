@@ -11,13 +11,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "io/digest.h"
 #include "io/file.h"
 
-enum { INSTRUCTION_STEP = 1000 };
+enum { INSTRUCTION_STEP = 250 };
 
 /* ---- running the file ---- */
+
+static uint64_t processor_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
 
 static void count_instructions(lua_State *lua, lua_Debug *place)
 {
@@ -25,7 +34,9 @@ static void count_instructions(lua_State *lua, lua_Debug *place)
 
 	(void)place;
 	reading->instructions += INSTRUCTION_STEP;
-	if (reading->instructions > PN_CONFIG_INSTRUCTIONS_MAX)
+	/* Few instructions can be much work: each turn of `s = s .. x` copies all of s. */
+	if (reading->instructions > PN_CONFIG_INSTRUCTIONS_MAX ||
+	    processor_ms() - reading->started_cpu_ms > PN_CONFIG_CPU_MAX_MS)
 		pn_config_raise(reading, pn_config_line(lua),
 		                "the file runs for too long: is there a loop without end?");
 }
@@ -43,6 +54,7 @@ static int run_file(lua_State *lua)
 	pn_config_push_environment(reading);
 	if (lua_setupvalue(lua, 1, 1) == NULL)
 		lua_pop(lua, 1);
+	reading->started_cpu_ms = processor_ms();
 	lua_sethook(lua, count_instructions, LUA_MASKCOUNT, INSTRUCTION_STEP);
 	lua_call(lua, 0, 0);
 	return 0;

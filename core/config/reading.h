@@ -19,6 +19,7 @@ enum {
 	PN_CONFIG_FILE_MAX = 1024 * 1024,
 	PN_CONFIG_MEMORY_MAX = 32 * 1024 * 1024,
 	PN_CONFIG_INSTRUCTIONS_MAX = 5 * 1000 * 1000,
+	PN_CONFIG_CPU_MAX_MS = 2000, /* of this thread */
 	PN_CONFIG_LISTENERS_MAX = 256,
 	PN_CONFIG_CERTIFICATES_MAX = 1024,
 	PN_CONFIG_MODULES_MAX = 256,
@@ -54,6 +55,7 @@ struct pn_config_reading {
 	lua_State *lua;
 	struct pn_lua_memory memory;
 	uint64_t instructions;
+	uint64_t started_cpu_ms;
 
 	struct pn_setting *settings; /* of the gateway */
 	size_t setting_count;

@@ -79,11 +79,11 @@ const struct pn_option pn_gateway_options[] = {
                         .maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
                         .summary = "A message that went through more servers than this is refused "
                                    "as looping."),
-	PN_OPTION_DURATION(struct pn_gateway_settings, store_deadline, "30s",
-                           .minimum_text = "10ms", .maximum_text = "10m",
-                           .flags = PN_OPTION_RELOADABLE,
-                           .summary = "A store or a directory that does not answer by then counts as "
-				      "failed."),
+	PN_OPTION_DURATION(
+		struct pn_gateway_settings, store_deadline, "30s", .minimum_text = "10ms",
+		.maximum_text = "10m", .flags = PN_OPTION_RELOADABLE,
+		.summary = "A store or a directory that does not answer by then counts as "
+			   "failed."),
 	PN_OPTION_DURATION(struct pn_gateway_settings, auth_deadline, "30s", .minimum_text = "10ms",
                            .maximum_text = "10m", .flags = PN_OPTION_RELOADABLE,
                            .summary = "A login that cannot be checked by then is refused for now."),

@@ -13,7 +13,7 @@
 static void advance(struct pn_transaction *transaction);
 
 static struct pn_stage_request stage_request(struct pn_transaction *transaction,
-					     enum pn_stage stage)
+                                             enum pn_stage stage)
 {
 	return (struct pn_stage_request){
 		.stage = stage,
@@ -29,7 +29,7 @@ static struct pn_stage_request stage_request(struct pn_transaction *transaction,
 }
 
 static void refuse(struct pn_transaction *transaction, enum pn_verdict verdict, unsigned code,
-		   const char *enhanced, const char *text)
+                   const char *enhanced, const char *text)
 {
 	transaction->result.verdict = verdict;
 	pn_reply_set(&transaction->result.reply, code, enhanced, text);
@@ -52,16 +52,17 @@ static void dispose(struct pn_transaction *transaction, const struct pn_stage_re
 			recipient->is_disposed = true;
 			recipient->is_settled = true;
 		} else if (result->verdict == PN_VERDICT_QUARANTINE) {
-			pn_recipient_set_mailbox(recipient, pn_slice_of(result->argument == NULL
-										 ? "Quarantine"
-										 : result->argument));
+			pn_recipient_set_mailbox(recipient,
+			                         pn_slice_of(result->argument == NULL
+			                                             ? "Quarantine"
+			                                             : result->argument));
 		}
 	}
 }
 
 /* A verdict about the message as a whole. True: the pipeline goes on. */
 static bool take_message_verdict(struct pn_transaction *transaction,
-				 const struct pn_stage_result *result)
+                                 const struct pn_stage_result *result)
 {
 	switch (result->verdict) {
 	case PN_VERDICT_CONTINUE:
@@ -117,9 +118,9 @@ static void recipient_judged(void *user, const struct pn_stage_result *result)
 		recipient->is_settled = true;
 		break;
 	case PN_VERDICT_QUARANTINE:
-		pn_recipient_set_mailbox(recipient, pn_slice_of(result->argument == NULL
-									 ? "Quarantine"
-									 : result->argument));
+		pn_recipient_set_mailbox(
+			recipient,
+			pn_slice_of(result->argument == NULL ? "Quarantine" : result->argument));
 		break;
 	case PN_VERDICT_REJECT:
 	case PN_VERDICT_DEFER:
@@ -130,7 +131,7 @@ static void recipient_judged(void *user, const struct pn_stage_result *result)
 		break;
 	default:
 		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.3.0",
-				    "mail cannot be held or sent elsewhere from here yet");
+		                    "mail cannot be held or sent elsewhere from here yet");
 		break;
 	}
 	transaction->at = recipient->next;
@@ -181,7 +182,8 @@ static void check_message(struct pn_transaction *transaction)
 		refuse(transaction, PN_VERDICT_REJECT, 554, "5.4.6",
 		       "too many hops: this message goes in circles");
 	else if (transaction->writer_failed)
-		refuse(transaction, PN_VERDICT_DEFER, 452, "4.3.1", "the message could not be written");
+		refuse(transaction, PN_VERDICT_DEFER, 452, "4.3.1",
+		       "the message could not be written");
 	else
 		go_to(transaction, PN_STEP_SCAN);
 	transaction->goes_on = true;

@@ -37,10 +37,10 @@ static enum pn_status write_bytes(void *argument, struct pn_error *error)
 		status = writing->entries->body_new(writing->state, &writing->writer, error);
 	if (status == PN_OK && writing->beginning.size > 0)
 		status = writing->entries->body_append(writing->state, writing->writer,
-						       pn_buffer_slice(&writing->beginning), error);
+		                                       pn_buffer_slice(&writing->beginning), error);
 	if (status == PN_OK && writing->bytes.size > 0)
 		status = writing->entries->body_append(writing->state, writing->writer,
-						       pn_buffer_slice(&writing->bytes), error);
+		                                       pn_buffer_slice(&writing->bytes), error);
 	return status;
 }
 
@@ -93,9 +93,9 @@ static struct writing *new_writing(struct pn_transaction *transaction)
 	if (writing == NULL)
 		abort();
 	if (transaction->writer_account == NULL)
-		transaction->writer_account = pn_account_new(
-			transaction->arena, PN_SLICE(""),
-			pn_transaction_first_local(transaction)->accounts[0].store);
+		transaction->writer_account =
+			pn_account_new(transaction->arena, PN_SLICE(""),
+		                       pn_transaction_first_local(transaction)->accounts[0].store);
 	writing->entries = transaction->writer_account->entries;
 	writing->state = transaction->writer_account->state;
 	writing->writer = transaction->writer;
@@ -103,10 +103,9 @@ static struct writing *new_writing(struct pn_transaction *transaction)
 	pn_buffer_init(&writing->beginning, transaction->text.limit);
 	if (transaction->written == 0) {
 		/* All of the body that memory has; the header waits for its edits. */
-		(void)!pn_buffer_append(
-			&writing->beginning,
-			pn_slice_behind(pn_buffer_slice(&transaction->text),
-					transaction->header_size));
+		(void)!pn_buffer_append(&writing->beginning,
+		                        pn_slice_behind(pn_buffer_slice(&transaction->text),
+		                                        transaction->header_size));
 		transaction->written = transaction->text.size;
 	}
 	writing->bytes = transaction->overflow;
@@ -129,16 +128,16 @@ static void submit(struct pn_transaction *transaction, void (*done)(struct pn_tr
 
 	writing->done = done;
 	writing->ticket = pn_ticket_open(transaction->session, written, writing,
-					 transaction->generation->store_deadline_ms);
+	                                 transaction->generation->store_deadline_ms);
 	pn_ticket_set_owner(writing->ticket, transaction);
 	if ((writing->entries->capabilities & PN_STORE_BODIES_BLOCK) == 0)
 		writing_done(writing, write_bytes(writing, &writing->error), &writing->error);
-	else if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK)
+	else if (pn_job_submit(&job, (struct pn_ticket){0, 0}) != PN_OK)
 		writing_done(writing, PN_LIMIT, NULL);
 }
 
 enum pn_next pn_body_overflow(struct pn_transaction *transaction, struct pn_slice bytes,
-			      enum pn_next next)
+                              enum pn_next next)
 {
 	/* Without anybody to store it for (all discarded) there is nothing to keep. */
 	if (transaction->writer_failed || pn_transaction_first_local(transaction) == NULL)
@@ -147,7 +146,8 @@ enum pn_next pn_body_overflow(struct pn_transaction *transaction, struct pn_slic
 		transaction->writer_failed = true;
 		return next;
 	}
-	/* While hooks look at the header the session waits already; the next piece comes here again. */
+	/* While hooks look at the header the session waits already; the next piece comes here
+	 * again. */
 	if (transaction->overflow.size < WRITE_AT || next == PN_NEXT_ANSWER)
 		return next;
 	transaction->body_ticket = pn_ticket_open_unlimited(transaction->session, NULL, NULL);

@@ -19,9 +19,9 @@ static uint32_t system_flag(struct pn_slice word)
 		const char *name;
 		uint32_t flag;
 	} names[] = {
-		{ "\\Seen", PN_FLAG_SEEN },	  { "\\Answered", PN_FLAG_ANSWERED },
-		{ "\\Flagged", PN_FLAG_FLAGGED }, { "\\Deleted", PN_FLAG_DELETED },
-		{ "\\Draft", PN_FLAG_DRAFT },
+		{"\\Seen", PN_FLAG_SEEN},       {"\\Answered", PN_FLAG_ANSWERED},
+		{"\\Flagged", PN_FLAG_FLAGGED}, {"\\Deleted", PN_FLAG_DELETED},
+		{"\\Draft", PN_FLAG_DRAFT},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -52,20 +52,20 @@ static void set_flags(struct pn_commit *commit, struct pn_flags *flags, struct p
 /* The append for that account and mailbox, if an address before this one led there already: who is
  * reached twice gets one copy. */
 static size_t find_append(const struct pn_commit *commit, struct pn_slice account,
-			  struct pn_slice mailbox)
+                          struct pn_slice mailbox)
 {
 	size_t index = 0;
 
 	while (index < commit->mutation_count &&
 	       !(pn_slice_equal(commit->mutations[index].account, account) &&
-		 pn_slice_equal(commit->mutations[index].name, mailbox)))
+	         pn_slice_equal(commit->mutations[index].name, mailbox)))
 		index++;
 	return index;
 }
 
 /* No key is needed to keep an append from being repeated: nothing commits a transaction twice. */
 static void add_append(struct pn_commit *commit, const struct pn_recipient *recipient,
-		       const struct pn_lookup_account *account)
+                       const struct pn_lookup_account *account)
 {
 	struct pn_mutation *append = pn_commit_add(commit, PN_MUTATION_APPEND);
 
@@ -121,10 +121,9 @@ static enum pn_status add_body(struct pn_transaction *transaction, struct pn_com
 	transaction->writer = NULL;
 	if (body->writer == NULL) {
 		/* The commit may outlive the transaction: the bytes move to it. */
-		pieces[1] = pn_arena_keep(
-			commit->arena,
-			pn_slice_behind(pn_buffer_slice(&transaction->text),
-					transaction->header_size));
+		pieces[1] = pn_arena_keep(commit->arena,
+		                          pn_slice_behind(pn_buffer_slice(&transaction->text),
+		                                          transaction->header_size));
 		body->piece_count = 2;
 	}
 	return status;
@@ -143,7 +142,7 @@ void pn_deposit(struct pn_transaction *transaction)
 		appends += recipient->account_count;
 		if (account == NULL)
 			account = pn_account_new(transaction->arena, recipient->accounts[0].name,
-						 recipient->accounts[0].store);
+			                         recipient->accounts[0].store);
 	}
 	if (account == NULL) {
 		/* Everything was discarded, and the record says by whom. */
@@ -161,14 +160,14 @@ void pn_deposit(struct pn_transaction *transaction)
 		pn_commit_free(&commit);
 		transaction->result.verdict = PN_VERDICT_REJECT;
 		pn_reply_set(&transaction->result.reply, 552, "5.3.4",
-			     "the header of the message is too large after its edits");
+		             "the header of the message is too large after its edits");
 		pn_accept_committed(transaction);
 		return;
 	}
 	/* A store that is late may still keep it: the sender was told "not now" and comes again. */
 	pn_store_commit(account, commit,
-			pn_ticket_open(transaction->session, committed, transaction,
-				       transaction->generation->store_deadline_ms));
+	                pn_ticket_open(transaction->session, committed, transaction,
+	                               transaction->generation->store_deadline_ms));
 }
 
 /* Which recipient an append was for; its refusal is only his where the protocol can say so. */
@@ -198,7 +197,7 @@ static void take_results(struct pn_transaction *transaction, const struct pn_com
 /* A full mailbox is its owner's trouble alone where the protocol can tell about each recipient: the
  * others get theirs in a commit without him. False: nobody is left, or nobody can be told. */
 static bool deposit_without(struct pn_transaction *transaction, struct pn_recipient *recipient,
-			    struct pn_commit *commit)
+                            struct pn_commit *commit)
 {
 	size_t left = 0;
 
@@ -239,7 +238,8 @@ static void committed(void *user, const struct pn_answer *answer)
 		pn_reply_set(&result->reply, 451, "4.3.0", "the message could not be stored");
 		pn_log(PN_LOG_ERROR, "store", "transaction %s could not be stored: %s",
 		       transaction->id,
-		       answer->error != NULL ? answer->error->text : pn_status_name(answer->status));
+		       answer->error != NULL ? answer->error->text
+		                             : pn_status_name(answer->status));
 	}
 	pn_accept_committed(transaction);
 }

@@ -24,9 +24,8 @@ static struct pn_address keep_address(struct pn_arena *arena, const struct pn_ad
 	return kept;
 }
 
-static const struct pn_parameter *keep_parameters(struct pn_arena *arena,
-						  const struct pn_parameter *parameters,
-						  size_t count)
+static const struct pn_parameter *
+keep_parameters(struct pn_arena *arena, const struct pn_parameter *parameters, size_t count)
 {
 	struct pn_parameter *kept = PN_ARENA_ARRAY(arena, count, struct pn_parameter);
 
@@ -38,7 +37,7 @@ static const struct pn_parameter *keep_parameters(struct pn_arena *arena,
 }
 
 static struct pn_stage_request stage_request(struct pn_transaction *transaction,
-					     enum pn_stage stage)
+                                             enum pn_stage stage)
 {
 	return (struct pn_stage_request){
 		.stage = stage,
@@ -89,14 +88,13 @@ static bool store_is_nearly_full(const struct pn_generation *generation)
 	return false;
 }
 
-enum pn_next pn_transaction_begin(struct pn_session *session,
-				  const struct pn_envelope_part *sender)
+enum pn_next pn_transaction_begin(struct pn_session *session, const struct pn_envelope_part *sender)
 {
 	struct pn_transaction *transaction = pn_transaction_new(session);
 	struct pn_stage_request request = stage_request(transaction, PN_STAGE_ENVELOPE_SENDER);
-	struct pn_stage_result full = { .struct_size = sizeof(full),
-					.stage = PN_STAGE_ENVELOPE_SENDER,
-					.verdict = PN_VERDICT_DEFER };
+	struct pn_stage_result full = {.struct_size = sizeof(full),
+	                               .stage = PN_STAGE_ENVELOPE_SENDER,
+	                               .verdict = PN_VERDICT_DEFER};
 
 	transaction->sender = keep_address(transaction->arena, &sender->address);
 	transaction->parameters =
@@ -113,7 +111,7 @@ enum pn_next pn_transaction_begin(struct pn_session *session,
 }
 
 void pn_recipient_refuse(struct pn_recipient *recipient, enum pn_verdict verdict, unsigned code,
-			 const char *enhanced, const char *text)
+                         const char *enhanced, const char *text)
 {
 	recipient->result.verdict = verdict;
 	pn_reply_set(&recipient->result.reply, code, enhanced, text);
@@ -170,7 +168,7 @@ static void size_known(void *user, const struct pn_answer *answer)
 	if (used >= recipient->accounts[0].quota_bytes ||
 	    size > recipient->accounts[0].quota_bytes - used)
 		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 452, "4.2.2",
-				    "the mailbox is full");
+		                    "the mailbox is full");
 	/* A store that cannot say is asked again by the commit, which knows for certain. */
 	answer_recipient(recipient);
 }
@@ -179,7 +177,7 @@ static void accept_if_room(struct pn_recipient *recipient)
 {
 	const struct pn_transaction *transaction = recipient->transaction;
 	const struct pn_lookup_account *account = &recipient->accounts[0];
-	const struct pn_mailboxes_request request = { .struct_size = sizeof(request) };
+	const struct pn_mailboxes_request request = {.struct_size = sizeof(request)};
 	struct pn_ticket ticket;
 
 	recipient->result.verdict = PN_VERDICT_ACCEPT;
@@ -188,10 +186,10 @@ static void accept_if_room(struct pn_recipient *recipient)
 		return;
 	}
 	ticket = pn_ticket_open(transaction->session, size_known, recipient,
-				transaction->generation->store_deadline_ms);
+	                        transaction->generation->store_deadline_ms);
 	pn_ticket_set_owner(ticket, transaction);
 	pn_store_mailboxes(pn_account_new(transaction->arena, account->name, account->store),
-			   &request, ticket);
+	                   &request, ticket);
 }
 
 /* Every hook said continue (or one said accept): the rule that is left. Promise 5. */
@@ -205,13 +203,12 @@ static void decide(struct pn_recipient *recipient, bool was_accepted)
 	}
 	if (recipient->account_count > 0)
 		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 452, "4.5.3",
-				    "this recipient needs a message of its own");
+		                    "this recipient needs a message of its own");
 	else if (was_accepted || session->identity.size > 0)
 		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.4.0",
-				    "mail for other domains cannot be delivered from here yet");
+		                    "mail for other domains cannot be delivered from here yet");
 	else
-		pn_recipient_refuse(recipient, PN_VERDICT_REJECT, 550, "5.7.1",
-				    "relaying denied");
+		pn_recipient_refuse(recipient, PN_VERDICT_REJECT, 550, "5.7.1", "relaying denied");
 	answer_recipient(recipient);
 }
 
@@ -225,7 +222,7 @@ static void redirect(struct pn_recipient *recipient, const char *target)
 	if (target == NULL || recipient->redirects++ >= MAX_REDIRECTS ||
 	    pn_address_parse(pn_slice_of(target), true, arena, &address) != PN_OK) {
 		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.3.5",
-				    "this recipient is redirected to no usable address");
+		                    "this recipient is redirected to no usable address");
 		answer_recipient(recipient);
 		return;
 	}
@@ -255,14 +252,14 @@ static void recipient_judged(void *user, const struct pn_stage_result *result)
 		answer_recipient(recipient);
 		return;
 	case PN_VERDICT_QUARANTINE:
-		pn_recipient_set_mailbox(recipient, pn_slice_of(result->argument == NULL
-									 ? "Quarantine"
-									 : result->argument));
+		pn_recipient_set_mailbox(
+			recipient,
+			pn_slice_of(result->argument == NULL ? "Quarantine" : result->argument));
 		decide(recipient, false);
 		return;
 	case PN_VERDICT_HOLD:
 		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.3.0",
-				    "mail cannot be held here yet");
+		                    "mail cannot be held here yet");
 		break;
 	default:
 		recipient->result = *result;
@@ -299,17 +296,17 @@ static void looked_up(void *user, const struct pn_lookup_result *result)
 		break;
 	case PN_LOOKUP_UNKNOWN:
 		pn_recipient_refuse(recipient, PN_VERDICT_REJECT, 550, "5.1.1",
-				    "no such address here");
+		                    "no such address here");
 		answer_recipient(recipient);
 		return;
 	case PN_LOOKUP_DISABLED:
 		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 450, "4.2.1",
-				    "this address takes no mail for now");
+		                    "this address takes no mail for now");
 		answer_recipient(recipient);
 		return;
 	case PN_LOOKUP_FAILED:
 		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.3.0",
-				    "the address could not be looked up");
+		                    "the address could not be looked up");
 		answer_recipient(recipient);
 		return;
 	}
@@ -327,13 +324,12 @@ static void look_up(struct pn_recipient *recipient)
 
 	if (recipient->address.domain.size == 0 && generation->domain_count > 0) {
 		recipient->address.domain = pn_slice_of(generation->domains[0].name);
-		recipient->address.text = pn_slice_of(
-			pn_arena_print(transaction->arena, "%.*s@%s",
-				       PN_SLICE_ARGS(recipient->address.local_part),
-				       generation->domains[0].name));
+		recipient->address.text = pn_slice_of(pn_arena_print(
+			transaction->arena, "%.*s@%s", PN_SLICE_ARGS(recipient->address.local_part),
+			generation->domains[0].name));
 	}
 	pn_directory_find(transaction->session, transaction->generation, &recipient->address,
-			  transaction->arena, looked_up, recipient);
+	                  transaction->arena, looked_up, recipient);
 }
 
 enum pn_next pn_transaction_add(struct pn_session *session, const struct pn_envelope_part *part)

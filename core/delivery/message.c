@@ -10,7 +10,7 @@
 #include "session/ticket.h"
 
 static const struct pn_stage_request *headers_request(struct pn_transaction *transaction,
-						      struct pn_stage_request *request)
+                                                      struct pn_stage_request *request)
 {
 	*request = (struct pn_stage_request){
 		.stage = PN_STAGE_MESSAGE_HEADERS,
@@ -34,7 +34,7 @@ static void parse_header(struct pn_transaction *transaction)
 	 * as hooks may hold on to fields. */
 	text = pn_arena_keep(transaction->arena, text);
 	if (pn_header_parse(text, transaction->generation->max_header_fields, transaction->arena,
-			    &transaction->header) != PN_OK)
+	                    &transaction->header) != PN_OK)
 		transaction->header_too_large = true;
 	transaction->has_header = true;
 }
@@ -52,8 +52,8 @@ const struct pn_header *pn_transaction_header(struct pn_transaction *transaction
 	pn_buffer_init(&edited, 2 * (size_t)transaction->generation->max_header_size + 65536);
 	if (pn_transaction_write_header(transaction, &edited) != PN_OK ||
 	    pn_header_parse(pn_arena_keep(transaction->arena, pn_buffer_slice(&edited)),
-			    transaction->generation->max_header_fields, transaction->arena,
-			    header) != PN_OK)
+	                    transaction->generation->max_header_fields, transaction->arena,
+	                    header) != PN_OK)
 		header = &transaction->header;
 	pn_buffer_clear(&edited);
 	return header;
@@ -92,7 +92,8 @@ static bool is_refused(const struct pn_transaction *transaction)
 	}
 }
 
-/* The header is whole (or too large to ever be): message.headers, while the body is still coming. */
+/* The header is whole (or too large to ever be): message.headers, while the body is still coming.
+ */
 static enum pn_next look_for_header(struct pn_transaction *transaction, enum pn_next next)
 {
 	struct pn_slice text = pn_buffer_slice(&transaction->text);
@@ -119,7 +120,7 @@ static enum pn_next look_for_header(struct pn_transaction *transaction, enum pn_
 }
 
 enum pn_next pn_transaction_append(struct pn_session *session, struct pn_slice bytes,
-				   enum pn_next next)
+                                   enum pn_next next)
 {
 	struct pn_transaction *transaction = session->transaction;
 	size_t room = transaction->text.limit - transaction->text.size;
@@ -157,7 +158,7 @@ static void journal_undo(struct pn_transaction *transaction, size_t mark)
 
 const struct pn_journal *pn_transaction_journal(void)
 {
-	static const struct pn_journal journal = { journal_mark, journal_undo };
+	static const struct pn_journal journal = {journal_mark, journal_undo};
 
 	return &journal;
 }
@@ -167,8 +168,10 @@ static enum pn_status add_edit(struct pn_transaction *transaction, const struct 
 	if (transaction->edit_count >= PN_MAX_EDITS)
 		return PN_LIMIT;
 	if (transaction->edit_count == transaction->edit_capacity) {
-		size_t capacity = transaction->edit_capacity == 0 ? 16 : 2 * transaction->edit_capacity;
-		struct pn_edit *edits = PN_ARENA_ARRAY(transaction->arena, capacity, struct pn_edit);
+		size_t capacity =
+			transaction->edit_capacity == 0 ? 16 : 2 * transaction->edit_capacity;
+		struct pn_edit *edits =
+			PN_ARENA_ARRAY(transaction->arena, capacity, struct pn_edit);
 
 		if (transaction->edit_count > 0)
 			memcpy(edits, transaction->edits, transaction->edit_count * sizeof(*edits));
@@ -180,7 +183,7 @@ static enum pn_status add_edit(struct pn_transaction *transaction, const struct 
 }
 
 static enum pn_status write_field(struct pn_transaction *transaction, struct pn_slice name,
-				  struct pn_slice value, struct pn_slice *field_out)
+                                  struct pn_slice value, struct pn_slice *field_out)
 {
 	struct pn_buffer field;
 	enum pn_status status;
@@ -206,7 +209,7 @@ static bool is_gone(const struct pn_transaction *transaction, size_t index)
 
 /* The index-th field of that name that is still there. */
 static enum pn_status find_field(const struct pn_transaction *transaction, struct pn_slice name,
-				 size_t index, size_t *field_index_out)
+                                 size_t index, size_t *field_index_out)
 {
 	if (!transaction->has_header)
 		return PN_NOT_FOUND;
@@ -223,31 +226,31 @@ static enum pn_status find_field(const struct pn_transaction *transaction, struc
 }
 
 enum pn_status pn_transaction_header_add(struct pn_transaction *transaction, struct pn_slice name,
-					 struct pn_slice value)
+                                         struct pn_slice value)
 {
-	struct pn_edit edit = { .kind = PN_EDIT_ADD,
-				.name = pn_arena_keep(transaction->arena, name) };
+	struct pn_edit edit = {.kind = PN_EDIT_ADD,
+	                       .name = pn_arena_keep(transaction->arena, name)};
 	enum pn_status status = write_field(transaction, name, value, &edit.field);
 
 	return status == PN_OK ? add_edit(transaction, &edit) : status;
 }
 
 enum pn_status pn_transaction_header_remove(struct pn_transaction *transaction,
-					    struct pn_slice name, size_t index)
+                                            struct pn_slice name, size_t index)
 {
-	struct pn_edit edit = { .kind = PN_EDIT_REMOVE,
-				.name = pn_arena_keep(transaction->arena, name) };
+	struct pn_edit edit = {.kind = PN_EDIT_REMOVE,
+	                       .name = pn_arena_keep(transaction->arena, name)};
 	enum pn_status status = find_field(transaction, name, index, &edit.index);
 
 	return status == PN_OK ? add_edit(transaction, &edit) : status;
 }
 
 enum pn_status pn_transaction_header_replace(struct pn_transaction *transaction,
-					     struct pn_slice name, size_t index,
-					     struct pn_slice value)
+                                             struct pn_slice name, size_t index,
+                                             struct pn_slice value)
 {
-	struct pn_edit edit = { .kind = PN_EDIT_REPLACE,
-				.name = pn_arena_keep(transaction->arena, name) };
+	struct pn_edit edit = {.kind = PN_EDIT_REPLACE,
+	                       .name = pn_arena_keep(transaction->arena, name)};
 	enum pn_status status = find_field(transaction, name, index, &edit.index);
 
 	if (status == PN_OK)
@@ -267,7 +270,7 @@ static const struct pn_edit *edit_of_field(const struct pn_transaction *transact
 
 /* Added fields go on top, in the order they were added; the rest keeps its place. */
 enum pn_status pn_transaction_write_header(struct pn_transaction *transaction,
-					   struct pn_buffer *out)
+                                           struct pn_buffer *out)
 {
 	const struct pn_header *header = &transaction->header;
 	enum pn_status status = PN_OK;

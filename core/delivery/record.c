@@ -37,15 +37,15 @@ static enum pn_status recipient_json(const struct pn_recipient *recipient, struc
 	if (status == PN_OK && recipient->account_count > 0)
 		status = pn_json_append_string(out, recipient->accounts[0].name);
 	if (status == PN_OK && recipient->uid > 0)
-		status = pn_buffer_print(out, ",\"uid\":%llu,\"mailbox\":",
-					 (unsigned long long)recipient->uid);
+		status = pn_buffer_print(
+			out, ",\"uid\":%llu,\"mailbox\":", (unsigned long long)recipient->uid);
 	if (status == PN_OK && recipient->uid > 0)
 		status = pn_json_append_string(out, recipient->mailbox);
 	return status == PN_OK ? pn_buffer_append(out, PN_SLICE("}")) : status;
 }
 
 static enum pn_status recipients_json(const struct pn_transaction *transaction,
-				      struct pn_buffer *out)
+                                      struct pn_buffer *out)
 {
 	enum pn_status status = pn_buffer_append(out, PN_SLICE("["));
 
@@ -84,13 +84,13 @@ static enum pn_status scores_json(const struct pn_score *scores, struct pn_buffe
 		status = pn_json_append_string(out, pn_slice_of(score->name));
 		if (status == PN_OK)
 			status = pn_buffer_print(out, ":%.3f%s", score->score,
-						 score->next == NULL ? "" : ",");
+			                         score->next == NULL ? "" : ",");
 	}
 	return status == PN_OK ? pn_buffer_append(out, PN_SLICE("}")) : status;
 }
 
 static void add_json(struct pn_event *event, const char *key, struct pn_buffer *json,
-		     enum pn_status status)
+                     enum pn_status status)
 {
 	if (status == PN_OK)
 		pn_event_json(event, key, pn_buffer_slice(json));
@@ -119,8 +119,7 @@ void pn_transaction_record(struct pn_transaction *transaction)
 	pn_event_text(event, "sender", transaction->sender.text);
 	pn_event_number(event, "size", (int64_t)transaction->size);
 	pn_event_number(event, "refused_recipients", (int64_t)transaction->refused_count);
-	pn_event_number(event, "milliseconds",
-			pn_clock_wall_ms() - transaction->started_wall_ms);
+	pn_event_number(event, "milliseconds", pn_clock_wall_ms() - transaction->started_wall_ms);
 	if (!transaction->was_accepted && transaction->was_submitted) {
 		pn_event_number(event, "code", transaction->result.reply.code);
 		pn_event_text(event, "reply", pn_slice_of(transaction->result.reply.text));

@@ -18,7 +18,7 @@ static const char *clean_name(char *room, size_t room_size, struct pn_slice text
 	for (size_t i = 0; i < text.size && size + 1 < room_size; i++) {
 		char byte = text.data[i];
 		bool fits = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-			    (byte >= '0' && byte <= '9') || strchr(".-_:[]", byte) != NULL;
+		            (byte >= '0' && byte <= '9') || strchr(".-_:[]", byte) != NULL;
 
 		room[size++] = fits && byte != '\0' ? byte : '?';
 	}
@@ -59,7 +59,7 @@ enum pn_status pn_trace_write(const struct pn_transaction *transaction, struct p
 	enum pn_status status;
 
 	status = pn_buffer_print(out, "Return-Path: <%.*s>\r\n",
-				 PN_SLICE_ARGS(transaction->sender.text));
+	                         PN_SLICE_ARGS(transaction->sender.text));
 	if (status == PN_OK)
 		status = pn_buffer_print(
 			out, "Received: from %s (%s)\r\n\tby %s (Postern) with %s id %s",
@@ -69,12 +69,12 @@ enum pn_status pn_trace_write(const struct pn_transaction *transaction, struct p
 			transaction->id);
 	if (status == PN_OK && pn_session_is_encrypted(session))
 		status = pn_buffer_print(out, "\r\n\t(using %s with cipher %s)",
-					 pn_session_tls_version(session),
-					 pn_session_tls_cipher(session));
+		                         pn_session_tls_version(session),
+		                         pn_session_tls_cipher(session));
 	if (status == PN_OK)
 		status = write_for(transaction, out);
 	if (status == PN_OK)
 		status = pn_buffer_print(out, ";\r\n\t%s\r\n",
-					 pn_date_rfc5322(pn_clock_wall_ms(), date));
+		                         pn_date_rfc5322(pn_clock_wall_ms(), date));
 	return status;
 }

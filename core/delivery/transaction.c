@@ -15,8 +15,8 @@ static void free_transaction(struct pn_session *session, void *pointer)
 	if (!pn_address_is_null(&transaction->sender) || transaction->trail.first != NULL ||
 	    transaction->size > 0 || transaction->refused_count > 0)
 		pn_transaction_record(transaction);
-	/* Whatever is under way for it: hooks and lookups by the arena that they work in, jobs and the
-	 * commit by the transaction. */
+	/* Whatever is under way for it: hooks and lookups by the arena that they work in, jobs and
+	 * the commit by the transaction. */
 	pn_ticket_cancel(transaction->answer_ticket);
 	pn_ticket_cancel(transaction->body_ticket);
 	pn_ticket_cancel_owner(session, arena);
@@ -92,7 +92,7 @@ const struct pn_address *pn_transaction_sender(const struct pn_transaction *tran
 }
 
 static const struct pn_parameter *find_parameter(const struct pn_parameter *parameters,
-						 size_t count, struct pn_slice name)
+                                                 size_t count, struct pn_slice name)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (pn_slice_equal_ignore_case(parameters[i].name, name))
@@ -102,7 +102,7 @@ static const struct pn_parameter *find_parameter(const struct pn_parameter *para
 }
 
 const struct pn_parameter *pn_transaction_parameter(const struct pn_transaction *transaction,
-						    struct pn_slice name)
+                                                    struct pn_slice name)
 {
 	return find_parameter(transaction->parameters, transaction->parameter_count, name);
 }
@@ -112,7 +112,8 @@ size_t pn_transaction_recipient_count(const struct pn_transaction *transaction)
 	return transaction->recipient_count;
 }
 
-struct pn_recipient *pn_transaction_recipient(const struct pn_transaction *transaction, size_t index)
+struct pn_recipient *pn_transaction_recipient(const struct pn_transaction *transaction,
+                                              size_t index)
 {
 	struct pn_recipient *recipient = transaction->recipients;
 
@@ -141,7 +142,7 @@ const struct pn_address *pn_recipient_address(const struct pn_recipient *recipie
 }
 
 const struct pn_parameter *pn_recipient_parameter(const struct pn_recipient *recipient,
-						  struct pn_slice name)
+                                                  struct pn_slice name)
 {
 	return find_parameter(recipient->parameters, recipient->parameter_count, name);
 }
@@ -218,7 +219,7 @@ static struct pn_fact *find_fact(struct pn_fact *facts, struct pn_slice key)
 }
 
 static void set_fact(struct pn_transaction *transaction, struct pn_fact **facts,
-		     struct pn_slice key, struct pn_slice value)
+                     struct pn_slice key, struct pn_slice value)
 {
 	struct pn_fact *fact = find_fact(*facts, key);
 
@@ -234,7 +235,7 @@ static void set_fact(struct pn_transaction *transaction, struct pn_fact **facts,
 }
 
 void pn_transaction_set_fact(struct pn_transaction *transaction, struct pn_slice key,
-			     struct pn_slice value)
+                             struct pn_slice value)
 {
 	set_fact(transaction, &transaction->facts, key, value);
 }
@@ -247,7 +248,7 @@ struct pn_slice pn_transaction_fact(const struct pn_transaction *transaction, st
 }
 
 void pn_transaction_set_note(struct pn_transaction *transaction, struct pn_slice key,
-			     struct pn_slice value)
+                             struct pn_slice value)
 {
 	set_fact(transaction, &transaction->notes, key, value);
 }

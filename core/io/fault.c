@@ -17,8 +17,8 @@ enum { MAX_FAULTS = 16 };
 struct fault {
 	char point[64];
 	char action[16];
-	unsigned long at;      /* fires at this pass, counted from 1 */
-	bool always_after;     /* and at every later one */
+	unsigned long at;  /* fires at this pass, counted from 1 */
+	bool always_after; /* and at every later one */
 	atomic_ulong passes;
 };
 
@@ -33,8 +33,8 @@ static int errno_of(const char *name)
 		const char *name;
 		int number;
 	} known[] = {
-		{ "EIO", EIO },	      { "ENOSPC", ENOSPC }, { "EINTR", EINTR }, { "ENOMEM", ENOMEM },
-		{ "EDQUOT", EDQUOT }, { "EMFILE", EMFILE }, { "EACCES", EACCES }, { "EFBIG", EFBIG },
+		{"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EINTR", EINTR},   {"ENOMEM", ENOMEM},
+		{"EDQUOT", EDQUOT}, {"EMFILE", EMFILE}, {"EACCES", EACCES}, {"EFBIG", EFBIG},
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -51,8 +51,9 @@ static void arm(const char *text)
 
 	fault->at = 1;
 	if (sscanf(text, "%63[^=]=%15[A-Za-z]@%lu%c", fault->point, fault->action, &fault->at,
-		   &after) < 2) {
-		fprintf(stderr, "postern: POSTERN_FAULT: \"%s\" is not POINT=ACTION[@N[+]]\n", text);
+	           &after) < 2) {
+		fprintf(stderr, "postern: POSTERN_FAULT: \"%s\" is not POINT=ACTION[@N[+]]\n",
+		        text);
 		exit(2);
 	}
 	fault->always_after = after == '+';
@@ -64,7 +65,7 @@ static void report_unpassed(void)
 	for (size_t i = 0; i < fault_count; i++) {
 		if (atomic_load(&faults[i].passes) == 0)
 			fprintf(stderr, "postern: fault point %s was never passed\n",
-				faults[i].point);
+			        faults[i].point);
 	}
 }
 

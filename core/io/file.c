@@ -58,7 +58,7 @@ static int open_file(const char *path)
 }
 
 static enum pn_status read_all(int descriptor, const char *path, char *room, size_t size,
-			       struct pn_error *error)
+                               struct pn_error *error)
 {
 	size_t done = 0;
 
@@ -77,7 +77,7 @@ static enum pn_status read_all(int descriptor, const char *path, char *room, siz
 }
 
 static enum pn_status open_checked(const char *path, size_t limit, int *descriptor_out,
-				   size_t *size_out, struct pn_error *error)
+                                   size_t *size_out, struct pn_error *error)
 {
 	struct stat status;
 	int descriptor = open_file(path);
@@ -101,7 +101,7 @@ static enum pn_status open_checked(const char *path, size_t limit, int *descript
 }
 
 enum pn_status pn_file_read(const char *path, size_t limit, struct pn_arena *arena,
-			    struct pn_slice *bytes_out, struct pn_error *error)
+                            struct pn_slice *bytes_out, struct pn_error *error)
 {
 	int descriptor = -1;
 	size_t size = 0;
@@ -118,7 +118,7 @@ enum pn_status pn_file_read(const char *path, size_t limit, struct pn_arena *are
 }
 
 enum pn_status pn_file_snapshot(const char *path, size_t limit, int *descriptor_out,
-				struct pn_error *error)
+                                struct pn_error *error)
 {
 	struct pn_arena *arena = pn_arena_new();
 	struct pn_slice bytes = PN_SLICE_NONE;
@@ -128,8 +128,8 @@ enum pn_status pn_file_snapshot(const char *path, size_t limit, int *descriptor_
 	if (status != PN_OK)
 		goto done;
 	descriptor = memfd_create("postern file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (descriptor < 0 ||
-	    (bytes.size > 0 && pwrite(descriptor, bytes.data, bytes.size, 0) != (ssize_t)bytes.size)) {
+	if (descriptor < 0 || (bytes.size > 0 && pwrite(descriptor, bytes.data, bytes.size, 0) !=
+	                                                 (ssize_t)bytes.size)) {
 		status = pn_fail_errno(error, errno, "cannot keep a copy of %s", path);
 		if (descriptor >= 0)
 			close(descriptor);

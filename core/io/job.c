@@ -49,7 +49,7 @@ static struct {
 	struct job_entry **last;
 	struct pn_waker *waker;
 	bool exists;
-} jobs = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+} jobs = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static void queue_init(struct work_queue *queue, const char *name, size_t thread_limit)
 {
@@ -143,7 +143,7 @@ static void tell_done(void *user)
 		if (entry->job.done != NULL)
 			entry->job.done(entry->job.argument, entry->status, error);
 		pn_ticket_answer(entry->ticket, PN_ANSWER_JOB, entry->status, entry->job.argument,
-				 NULL, error);
+		                 NULL, error);
 		free(entry);
 		entry = next;
 	}
@@ -198,8 +198,9 @@ enum pn_status pn_job_submit(const struct pn_job *job, struct pn_ticket ticket)
 	pn_assert_on_loop();
 	pthread_mutex_lock(&queue->mutex);
 	if (queue->count >= MAX_WAITING || queue->is_stopping ||
-	    (queue->thread_count < queue->thread_limit && queue->count + queue->busy >= queue->thread_count &&
-	     start_thread(queue) != PN_OK && queue->thread_count == 0)) {
+	    (queue->thread_count < queue->thread_limit &&
+	     queue->count + queue->busy >= queue->thread_count && start_thread(queue) != PN_OK &&
+	     queue->thread_count == 0)) {
 		pthread_mutex_unlock(&queue->mutex);
 		return PN_LIMIT;
 	}

@@ -15,7 +15,7 @@
 
 enum {
 	ACCEPTS_PER_TURN = 4,
-	PAUSE_MS = 20,        /* while over its share: another worker takes them */
+	PAUSE_MS = 20,          /* while over its share: another worker takes them */
 	STARVED_PAUSE_MS = 200, /* no descriptors left: sessions must end first */
 };
 
@@ -56,7 +56,7 @@ static void connection_waits(void *user, int ready)
 		}
 		memset(&peer, 0, sizeof(peer));
 		descriptor = accept4(listener->descriptor, (struct sockaddr *)&peer, &size,
-				     SOCK_NONBLOCK | SOCK_CLOEXEC);
+		                     SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (descriptor < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			    errno == ENOBUFS) {
@@ -69,12 +69,12 @@ static void connection_waits(void *user, int ready)
 		if (peer.ss_family != AF_UNIX)
 			setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		listener->events.accepted(listener->events.user, descriptor,
-					  (struct sockaddr *)&peer);
+		                          (struct sockaddr *)&peer);
 	}
 }
 
 enum pn_status pn_listener_new(int descriptor, const struct pn_listener_events *events,
-			       struct pn_listener **listener_out, struct pn_error *error)
+                               struct pn_listener **listener_out, struct pn_error *error)
 {
 	struct pn_listener *listener = calloc(1, sizeof(*listener));
 
@@ -82,7 +82,8 @@ enum pn_status pn_listener_new(int descriptor, const struct pn_listener_events *
 		abort();
 	listener->descriptor = descriptor;
 	listener->events = *events;
-	if (pn_watch_new(descriptor, connection_waits, listener, &listener->watch, error) != PN_OK) {
+	if (pn_watch_new(descriptor, connection_waits, listener, &listener->watch, error) !=
+	    PN_OK) {
 		free(listener);
 		return PN_FAILED;
 	}

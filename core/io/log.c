@@ -61,11 +61,11 @@ static struct {
 	struct sink index;
 	uint64_t history_offset;
 	int64_t history_hour;
-} writer = { .mutex = PTHREAD_MUTEX_INITIALIZER,
-	     .changed = PTHREAD_COND_INITIALIZER,
-	     .level = PN_LOG_INFO };
+} writer = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+            .changed = PTHREAD_COND_INITIALIZER,
+            .level = PN_LOG_INFO};
 
-static const char *const level_names[] = { "debug", "info", "notice", "warning", "error" };
+static const char *const level_names[] = {"debug", "info", "notice", "warning", "error"};
 
 uint64_t pn_history_hash(struct pn_slice id)
 {
@@ -102,7 +102,7 @@ struct pn_event *pn_event_new(enum pn_log_level level, const char *what)
 	event->level = level;
 	pn_buffer_init(&event->json, MAX_EVENT_SIZE);
 	(void)!pn_buffer_print(&event->json, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"",
-			       pn_date_rfc3339(pn_clock_wall_ms(), date), level_names[level], what);
+	                       pn_date_rfc3339(pn_clock_wall_ms(), date), level_names[level], what);
 	if (writer.worker[0] != '\0')
 		(void)!pn_buffer_print(&event->json, ",\"worker\":\"%s\"", writer.worker);
 	return event;
@@ -153,7 +153,8 @@ void pn_event_send(struct pn_event **event_pointer)
 	struct pn_event *event = *event_pointer;
 
 	*event_pointer = NULL;
-	if (pn_buffer_append(&event->json, PN_SLICE("}\n")) != PN_OK || !pn_log_wants(event->level)) {
+	if (pn_buffer_append(&event->json, PN_SLICE("}\n")) != PN_OK ||
+	    !pn_log_wants(event->level)) {
 		free_event(event);
 		return;
 	}
@@ -205,7 +206,7 @@ static void write_sink(struct sink *sink)
 
 	while (sink->descriptor >= 0 && done < sink->waiting.size) {
 		ssize_t result = write(sink->descriptor, sink->waiting.data + done,
-				       sink->waiting.size - done);
+		                       sink->waiting.size - done);
 
 		if (result < 0 && errno == EINTR)
 			continue;
@@ -240,7 +241,7 @@ static void mend_index(struct sink *sink)
 	sink->is_torn = false;
 	if (surplus > 0)
 		(void)!pn_buffer_append(&sink->waiting, pn_slice_make((const char *)&nobody,
-								      sizeof(nobody) - surplus));
+		                                                      sizeof(nobody) - surplus));
 }
 
 /* Where the next event will stand: asked of the file, because a full disk takes parts of what was
@@ -261,10 +262,10 @@ static void open_history(struct sink *sink, const char *path)
 	char last = '\n';
 
 	sink->descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-	sink->is_torn = sink->descriptor >= 0 && fstat(sink->descriptor, &status) == 0 &&
-			status.st_size > 0 &&
-			(pread(sink->descriptor, &last, 1, status.st_size - 1) != 1 ||
-			 last != '\n');
+	sink->is_torn =
+		sink->descriptor >= 0 && fstat(sink->descriptor, &status) == 0 &&
+		status.st_size > 0 &&
+		(pread(sink->descriptor, &last, 1, status.st_size - 1) != 1 || last != '\n');
 }
 
 static int open_append(const char *path)
@@ -275,7 +276,7 @@ static int open_append(const char *path)
 static void history_path(char *room, size_t size, const struct tm *date, const char *ending)
 {
 	snprintf(room, size, "%s/%04d%02d%02d%02d-%s.%s", writer.directory, date->tm_year + 1900,
-		 date->tm_mon + 1, date->tm_mday, date->tm_hour, writer.worker, ending);
+	         date->tm_mon + 1, date->tm_mday, date->tm_hour, writer.worker, ending);
 }
 
 /* One file for each worker and hour; the index beside it. */
@@ -306,10 +307,10 @@ static void turn_history(int64_t now_ms)
 static void add_to_history(const struct pn_event *event)
 {
 	for (size_t i = 0; i < event->id_count; i++) {
-		struct pn_history_index_entry entry = { event->ids[i], writer.history_offset };
+		struct pn_history_index_entry entry = {event->ids[i], writer.history_offset};
 
 		(void)!pn_buffer_append(&writer.index.waiting,
-					pn_slice_make((const char *)&entry, sizeof(entry)));
+		                        pn_slice_make((const char *)&entry, sizeof(entry)));
 	}
 	if (pn_buffer_append(&writer.history.waiting, pn_buffer_slice(&event->json)) == PN_OK)
 		writer.history_offset += event->json.size;
@@ -380,7 +381,8 @@ static void *run_writer(void *unused)
 		write_events(event);
 		if (writer.unwritten == 0 && missing > 0) {
 			pn_log(PN_LOG_ERROR, "log",
-			       "%llu bytes of log and history were lost: the disk was full or failed",
+			       "%llu bytes of log and history were lost: the disk was full or "
+			       "failed",
 			       (unsigned long long)missing);
 			missing = 0;
 		}
@@ -424,14 +426,14 @@ enum pn_status pn_log_start(const struct pn_log_settings *settings, struct pn_er
 		writer.log.descriptor = open_append(settings->log_file);
 		if (writer.log.descriptor < 0)
 			return pn_fail_errno(error, errno, "cannot write the log file %s",
-					     settings->log_file);
+			                     settings->log_file);
 	}
 	if (settings->history_directory != NULL) {
 		snprintf(writer.directory, sizeof(writer.directory), "%s",
-			 settings->history_directory);
+		         settings->history_directory);
 		if (mkdir(writer.directory, 0750) != 0 && errno != EEXIST)
 			return pn_fail_errno(error, errno, "cannot make the directory %s",
-					     writer.directory);
+			                     writer.directory);
 		writer.has_history = true;
 	}
 	sigfillset(&all);

@@ -44,7 +44,7 @@ struct signal_watch {
 
 static struct {
 	uv_loop_t loop;
-	uv_idle_t idle;       /* active only while tasks are queued */
+	uv_idle_t idle; /* active only while tasks are queued */
 	uv_check_t after_poll;
 	uv_prepare_t before_poll;
 	struct pn_task *first;
@@ -237,7 +237,8 @@ static void watch_ready(uv_poll_t *handle, int status, int events)
 	/* An error on the descriptor is found by whoever reads or writes it next. */
 	if (status < 0) {
 		ready = watch->events;
-		watch->events = 0; /* libuv has stopped watching: it is asked anew where somebody wants it */
+		watch->events = 0; /* libuv has stopped watching: it is asked anew where somebody
+		                      wants it */
 	}
 	if ((events & (UV_READABLE | UV_DISCONNECT)) != 0)
 		ready |= PN_WATCH_READ;
@@ -247,7 +248,7 @@ static void watch_ready(uv_poll_t *handle, int status, int events)
 }
 
 enum pn_status pn_watch_new(int descriptor, void (*ready)(void *user, int events), void *user,
-			    struct pn_watch **watch_out, struct pn_error *error)
+                            struct pn_watch **watch_out, struct pn_error *error)
 {
 	struct pn_watch *watch = allocate(sizeof(*watch));
 	int result = uv_poll_init(&here.loop, &watch->handle, descriptor);
@@ -255,7 +256,7 @@ enum pn_status pn_watch_new(int descriptor, void (*ready)(void *user, int events
 	if (result != 0) {
 		free(watch);
 		return pn_fail(error, "cannot watch descriptor %d: %s", descriptor,
-			       uv_strerror(result));
+		               uv_strerror(result));
 	}
 	watch->descriptor = descriptor;
 	watch->ready = ready;
@@ -345,7 +346,7 @@ static void signal_received(uv_signal_t *handle, int number)
 }
 
 enum pn_status pn_loop_on_signal(int signal_number, void (*received)(void *user), void *user,
-				 struct pn_error *error)
+                                 struct pn_error *error)
 {
 	struct signal_watch *watch = allocate(sizeof(*watch));
 	int result;
@@ -357,7 +358,7 @@ enum pn_status pn_loop_on_signal(int signal_number, void (*received)(void *user)
 	result = uv_signal_start(&watch->handle, signal_received, signal_number);
 	if (result != 0)
 		return pn_fail(error, "cannot watch signal %d: %s", signal_number,
-			       uv_strerror(result));
+		               uv_strerror(result));
 	return PN_OK;
 }
 

@@ -50,8 +50,8 @@ struct dns_query {
 
 static void release_query(void *pointer)
 {
-	struct dns_query *query = (struct dns_query *)((char *)pointer -
-						       offsetof(struct dns_query, answer));
+	struct dns_query *query =
+		(struct dns_query *)((char *)pointer - offsetof(struct dns_query, answer));
 	struct pn_arena *arena = query->arena;
 
 	pn_arena_free(&arena);
@@ -152,7 +152,7 @@ static bool read_text(struct pn_arena *arena, struct pn_slice wire, struct pn_sl
 }
 
 static bool read_address(struct pn_arena *arena, int family, struct pn_slice wire,
-			 struct pn_slice *text_out)
+                         struct pn_slice *text_out)
 {
 	char text[INET6_ADDRSTRLEN];
 
@@ -165,7 +165,7 @@ static bool read_address(struct pn_arena *arena, int family, struct pn_slice wir
 
 /* One record's data. False: malformed, or a name that nobody should use. */
 static bool read_record(struct pn_arena *arena, enum pn_dns_type type, struct pn_slice wire,
-			struct pn_dns_record *record)
+                        struct pn_dns_record *record)
 {
 	size_t skip = type == PN_DNS_MX ? 2 : type == PN_DNS_SRV ? 6 : 0;
 
@@ -194,7 +194,7 @@ static bool read_record(struct pn_arena *arena, enum pn_dns_type type, struct pn
 			record->port = read_number(wire.data + 4);
 		}
 		return read_name(arena, pn_slice_make(wire.data + skip, wire.size - skip),
-				 &record->value);
+		                 &record->value);
 	}
 }
 
@@ -209,7 +209,7 @@ static void read_records(struct dns_query *query, const struct ub_result *result
 		struct pn_slice wire = pn_slice_make(result->data[i], (size_t)result->len[i]);
 
 		if (read_record(query->arena, query->answer.question.type, wire,
-				&query->records[query->answer.record_count]))
+		                &query->records[query->answer.record_count]))
 			query->answer.record_count++;
 		else
 			query->answer.refused_count++;
@@ -288,20 +288,21 @@ static enum pn_status read_zone(struct ub_ctx *unbound, const char *path, struct
 		if (strstr(line, "TIMEOUT") != NULL || strstr(line, "SERVFAIL") != NULL)
 			add_silent_name(line);
 		else if (ub_ctx_data_add(unbound, line) != 0)
-			status = pn_fail(error, "%s:%d: not a record: write \"name TTL IN TYPE data\"",
-					 path, number);
+			status = pn_fail(error,
+			                 "%s:%d: not a record: write \"name TTL IN TYPE data\"",
+			                 path, number);
 	}
 	fclose(file);
 	return status;
 }
 
 enum pn_status pn_resolver_configure(const struct pn_resolver_settings *settings,
-				     struct pn_error *error)
+                                     struct pn_error *error)
 {
 	resolver.settings = *settings;
 	if (settings->zone_file[0] != '\0' && access(settings->zone_file, R_OK) != 0)
 		return pn_fail_errno(error, errno, "cannot read the zone file %s",
-				     settings->zone_file);
+		                     settings->zone_file);
 	return PN_OK;
 }
 
@@ -323,7 +324,7 @@ static enum pn_status set_up(struct ub_ctx *unbound, struct pn_error *error)
 	for (size_t i = 0; i < servers->count; i++) {
 		if (ub_ctx_set_fwd(unbound, servers->items[i]) != 0)
 			return pn_fail(error, "\"%s\" is not the address of a resolver",
-				       servers->items[i]);
+			               servers->items[i]);
 	}
 	return PN_OK;
 }
@@ -384,7 +385,7 @@ void pn_resolver_ask(const struct pn_dns_question *question, struct pn_ticket ti
 		return;
 	}
 	if (ub_resolve_async(resolver.unbound, text, (int)question->type, 1, query, resolved,
-			     &query->under_way) != 0) {
+	                     &query->under_way) != 0) {
 		answer_trouble(query, "the resolver does not take the question");
 		return;
 	}
@@ -417,10 +418,10 @@ enum pn_status pn_dns_type_of(struct pn_slice word, enum pn_dns_type *type_out)
 		const char *word;
 		enum pn_dns_type type;
 	} types[] = {
-		{ "A", PN_DNS_A },     { "NS", PN_DNS_NS },   { "CNAME", PN_DNS_CNAME },
-		{ "SOA", PN_DNS_SOA }, { "PTR", PN_DNS_PTR }, { "MX", PN_DNS_MX },
-		{ "TXT", PN_DNS_TXT }, { "AAAA", PN_DNS_AAAA }, { "SRV", PN_DNS_SRV },
-		{ "TLSA", PN_DNS_TLSA },
+		{"A", PN_DNS_A},       {"NS", PN_DNS_NS},     {"CNAME", PN_DNS_CNAME},
+		{"SOA", PN_DNS_SOA},   {"PTR", PN_DNS_PTR},   {"MX", PN_DNS_MX},
+		{"TXT", PN_DNS_TXT},   {"AAAA", PN_DNS_AAAA}, {"SRV", PN_DNS_SRV},
+		{"TLSA", PN_DNS_TLSA},
 	};
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {

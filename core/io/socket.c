@@ -16,15 +16,15 @@
 enum { BACKLOG = 1024 };
 
 static enum pn_status parse_unix(const char *path, struct pn_socket_address *address_out,
-				 struct pn_error *error)
+                                 struct pn_error *error)
 {
 	struct sockaddr_un *name = (struct sockaddr_un *)&address_out->storage;
 
 	if (path[0] != '/' || strlen(path) >= sizeof(name->sun_path))
 		return pn_fail(error,
-			       "\"unix:%s\" is not usable: the path must be absolute and shorter "
-			       "than %zu bytes",
-			       path, sizeof(name->sun_path));
+		               "\"unix:%s\" is not usable: the path must be absolute and shorter "
+		               "than %zu bytes",
+		               path, sizeof(name->sun_path));
 	name->sun_family = AF_UNIX;
 	memcpy(name->sun_path, path, strlen(path) + 1);
 	address_out->size = sizeof(*name);
@@ -32,7 +32,7 @@ static enum pn_status parse_unix(const char *path, struct pn_socket_address *add
 }
 
 static bool parse_host(struct pn_slice host, bool is_six, uint16_t port,
-		       struct pn_socket_address *address_out)
+                       struct pn_socket_address *address_out)
 {
 	char text[INET6_ADDRSTRLEN + 1];
 
@@ -57,7 +57,7 @@ static bool parse_host(struct pn_slice host, bool is_six, uint16_t port,
 }
 
 enum pn_status pn_socket_parse(const char *text, struct pn_socket_address *address_out,
-			       struct pn_error *error)
+                               struct pn_error *error)
 {
 	const char *colon = strrchr(text, ':');
 	uint64_t port = 0;
@@ -70,9 +70,9 @@ enum pn_status pn_socket_parse(const char *text, struct pn_socket_address *addre
 	if (colon == NULL || pn_parse_count(pn_slice_of(colon + 1), &port) != PN_OK || port == 0 ||
 	    port > 65535)
 		return pn_fail(error,
-			       "\"%s\" is not an address: write \"192.0.2.1:25\", "
-			       "\"[2001:db8::1]:25\" or \"unix:/path\", port 1 to 65535",
-			       text);
+		               "\"%s\" is not an address: write \"192.0.2.1:25\", "
+		               "\"[2001:db8::1]:25\" or \"unix:/path\", port 1 to 65535",
+		               text);
 	host = pn_slice_make(text, (size_t)(colon - text));
 	if (is_six && host.size >= 2 && host.data[host.size - 1] == ']')
 		host = pn_slice_make(host.data + 1, host.size - 2);
@@ -80,14 +80,14 @@ enum pn_status pn_socket_parse(const char *text, struct pn_socket_address *addre
 		host = PN_SLICE_NONE;
 	if (!parse_host(host, is_six, (uint16_t)port, address_out))
 		return pn_fail(error,
-			       "\"%s\" is not an address: the part before the port must be an IP "
-			       "address (IPv6 in brackets), not a name",
-			       text);
+		               "\"%s\" is not an address: the part before the port must be an IP "
+		               "address (IPv6 in brackets), not a name",
+		               text);
 	return PN_OK;
 }
 
 void pn_socket_text(const struct sockaddr *address, char room[PN_ADDRESS_TEXT_SIZE],
-		    uint16_t *port_out)
+                    uint16_t *port_out)
 {
 	*port_out = 0;
 	snprintf(room, PN_ADDRESS_TEXT_SIZE, "unix");
@@ -144,14 +144,14 @@ static enum pn_status cannot_bind(const char *text, int number, struct pn_error 
 {
 	if (number == EADDRINUSE)
 		return pn_fail(error,
-			       "cannot listen on %s: the address is in use; another server (or "
-			       "another Postern) has it: stop that one or choose another port",
-			       text);
+		               "cannot listen on %s: the address is in use; another server (or "
+		               "another Postern) has it: stop that one or choose another port",
+		               text);
 	if (number == EACCES)
 		return pn_fail(error,
-			       "cannot listen on %s: ports below 1024 need root, or the capability "
-			       "CAP_NET_BIND_SERVICE",
-			       text);
+		               "cannot listen on %s: ports below 1024 need root, or the capability "
+		               "CAP_NET_BIND_SERVICE",
+		               text);
 	return pn_fail_errno(error, number, "cannot listen on %s", text);
 }
 
@@ -164,7 +164,8 @@ enum pn_status pn_socket_listen(const char *text, int *descriptor_out, struct pn
 
 	if (pn_socket_parse(text, &address, error) != PN_OK)
 		return PN_FAILED;
-	descriptor = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	descriptor =
+		socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (descriptor < 0)
 		return pn_fail_errno(error, errno, "cannot make a socket for %s", text);
 	if (address.storage.ss_family == AF_UNIX)
@@ -197,8 +198,8 @@ static enum pn_status bind_source(int descriptor, const char *source, struct pn_
 }
 
 enum pn_status pn_socket_connect(const struct pn_socket_address *address,
-				 const char *source_address, int *descriptor_out,
-				 struct pn_error *error)
+                                 const char *source_address, int *descriptor_out,
+                                 struct pn_error *error)
 {
 	int on = 1;
 	int number;

@@ -22,7 +22,7 @@ struct pn_stream {
 	pn_stream_ready_function *ready;
 	void *user;
 	SSL *ssl;
-	bool is_encrypted;   /* the handshake is done */
+	bool is_encrypted; /* the handshake is done */
 	bool wants_reading;
 	bool wants_writing;
 	bool tls_needs_write; /* a read that must write first */
@@ -125,7 +125,7 @@ static void socket_ready(void *user, int events)
 }
 
 enum pn_status pn_stream_new(int descriptor, pn_stream_ready_function *ready, void *user,
-			     struct pn_stream **stream_out, struct pn_error *error)
+                             struct pn_stream **stream_out, struct pn_error *error)
 {
 	struct pn_stream *stream = calloc(1, sizeof(*stream));
 
@@ -180,7 +180,7 @@ static enum pn_stream_result tls_result(struct pn_stream *stream, int result, bo
 }
 
 enum pn_stream_result pn_stream_read(struct pn_stream *stream, char *room, size_t size,
-				     size_t *read_out)
+                                     size_t *read_out)
 {
 	ssize_t result;
 
@@ -210,7 +210,7 @@ enum pn_stream_result pn_stream_read(struct pn_stream *stream, char *room, size_
 }
 
 enum pn_stream_result pn_stream_write(struct pn_stream *stream, struct pn_slice bytes,
-				      size_t *written_out)
+                                      size_t *written_out)
 {
 	ssize_t result;
 
@@ -292,9 +292,9 @@ const char *pn_stream_tls_cipher(const struct pn_stream *stream)
 
 const char *pn_stream_tls_server_name(const struct pn_stream *stream)
 {
-	const char *name =
-		stream->is_encrypted ? SSL_get_servername(stream->ssl, TLSEXT_NAMETYPE_host_name)
-				     : NULL;
+	const char *name = stream->is_encrypted
+	                           ? SSL_get_servername(stream->ssl, TLSEXT_NAMETYPE_host_name)
+	                           : NULL;
 
 	return name == NULL ? "" : name;
 }

@@ -65,11 +65,11 @@ static SSL_CTX *new_context(const SSL_METHOD *method)
 		abort();
 	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
 	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-					     SSL_OP_CIPHER_SERVER_PREFERENCE |
-					     SSL_OP_IGNORE_UNEXPECTED_EOF);
+	                                     SSL_OP_CIPHER_SERVER_PREFERENCE |
+	                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
 	/* An idle session holds no TLS buffers. */
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	return context;
 }
 
@@ -83,7 +83,8 @@ static int no_passphrase(char *room, int size, int is_writing, void *user)
 	return 0;
 }
 
-/* The descriptor is shared with other workers, and with it the place where reading goes on: pread. */
+/* The descriptor is shared with other workers, and with it the place where reading goes on: pread.
+ */
 static ssize_t read_key(int descriptor, char *room, size_t room_size)
 {
 	size_t size = 0;
@@ -109,31 +110,31 @@ static EVP_PKEY *parse_key(int descriptor)
 }
 
 static enum pn_status use_key(SSL_CTX *context, const struct pn_tls_certificate *certificate,
-			      struct pn_error *error)
+                              struct pn_error *error)
 {
 	char why[256];
 	EVP_PKEY *key;
 	int result;
 	int descriptor = certificate->key_descriptor >= 0
-				 ? dup(certificate->key_descriptor)
-				 : open(certificate->key_path, O_RDONLY | O_CLOEXEC);
+	                         ? dup(certificate->key_descriptor)
+	                         : open(certificate->key_path, O_RDONLY | O_CLOEXEC);
 
 	if (descriptor < 0)
 		return pn_fail_errno(error, errno, "cannot read the private key %s",
-				     certificate->key_path);
+		                     certificate->key_path);
 	key = parse_key(descriptor);
 	close(descriptor);
 	if (key == NULL)
 		return pn_fail(error, "%s holds no private key in PEM form: %s",
-			       certificate->key_path, pn_tls_error_text(why, sizeof(why)));
+		               certificate->key_path, pn_tls_error_text(why, sizeof(why)));
 	result = SSL_CTX_use_PrivateKey(context, key);
 	EVP_PKEY_free(key);
 	if (result != 1 || SSL_CTX_check_private_key(context) != 1) {
 		ERR_clear_error();
 		return pn_fail(error,
-			       "the private key %s does not belong to the certificate %s: give the "
-			       "key that the certificate was made for",
-			       certificate->key_path, certificate->chain_path);
+		               "the private key %s does not belong to the certificate %s: give the "
+		               "key that the certificate was made for",
+		               certificate->key_path, certificate->chain_path);
 	}
 	return PN_OK;
 }
@@ -146,7 +147,8 @@ static bool parse_chain(SSL_CTX *context, struct pn_slice text)
 	bool is_good = certificate != NULL && SSL_CTX_use_certificate(context, certificate) == 1;
 
 	X509_free(certificate);
-	while (is_good && (certificate = PEM_read_bio_X509(memory, NULL, no_passphrase, NULL)) != NULL) {
+	while (is_good &&
+	       (certificate = PEM_read_bio_X509(memory, NULL, no_passphrase, NULL)) != NULL) {
 		is_good = SSL_CTX_add0_chain_cert(context, certificate) == 1;
 		if (!is_good)
 			X509_free(certificate);
@@ -163,7 +165,7 @@ static bool parse_chain(SSL_CTX *context, struct pn_slice text)
 /* As the master copied it, with the key that it opened beside it: who renews both must not break
  * a worker that is started before the reload. */
 static enum pn_status use_chain(SSL_CTX *context, const struct pn_tls_certificate *certificate,
-				struct pn_error *error)
+                                struct pn_error *error)
 {
 	struct pn_arena *arena = pn_arena_new();
 	struct pn_slice text = PN_SLICE_NONE;
@@ -173,13 +175,13 @@ static enum pn_status use_chain(SSL_CTX *context, const struct pn_tls_certificat
 
 	if (status == PN_OK && !parse_chain(context, text))
 		status = pn_fail(error, "%s holds no certificate in PEM form: %s",
-				 certificate->chain_path, pn_tls_error_text(why, sizeof(why)));
+		                 certificate->chain_path, pn_tls_error_text(why, sizeof(why)));
 	pn_arena_free(&arena);
 	return status == PN_OK ? PN_OK : PN_FAILED;
 }
 
 static enum pn_status load(SSL_CTX *context, const struct pn_tls_certificate *certificate,
-			   struct pn_error *error)
+                           struct pn_error *error)
 {
 	if (use_chain(context, certificate, error) != PN_OK)
 		return PN_FAILED;
@@ -192,7 +194,7 @@ static enum pn_status load(SSL_CTX *context, const struct pn_tls_certificate *ce
 }
 
 enum pn_status pn_tls_server_new(const struct pn_tls_certificate *certificates, size_t count,
-				 struct pn_tls_server **server_out, struct pn_error *error)
+                                 struct pn_tls_server **server_out, struct pn_error *error)
 {
 	struct pn_tls_server *server = calloc(1, sizeof(*server));
 

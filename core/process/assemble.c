@@ -38,7 +38,7 @@ struct assembling {
 };
 
 enum pn_status pn_process_loader(const struct pn_gateway_settings *settings,
-				 struct pn_loader **loader_out, struct pn_error *error)
+                                 struct pn_loader **loader_out, struct pn_error *error)
 {
 	static const char *directories[17];
 	size_t count = 0;
@@ -46,8 +46,7 @@ enum pn_status pn_process_loader(const struct pn_gateway_settings *settings,
 	if (loader == NULL) {
 		for (; settings != NULL && count < settings->module_directories.count && count < 16;
 		     count++)
-			directories[count] =
-				strdup(settings->module_directories.items[count]);
+			directories[count] = strdup(settings->module_directories.items[count]);
 		if (count == 0)
 			directories[0] = POSTERN_MODULE_DIRECTORY;
 		if (pn_loader_new(directories, &loader, error) != PN_OK)
@@ -103,7 +102,7 @@ static void want_new_workers(struct assembling *work, const char *format, const 
 
 /* One module { } of the file: the module, its config struct, its instance. */
 static enum pn_status add_instance(struct assembling *work, const struct pn_config_module *mention,
-				   struct pn_instance_use *use)
+                                   struct pn_instance_use *use)
 {
 	const struct pn_loaded_module *loaded;
 	const struct pn_module *module;
@@ -117,18 +116,17 @@ static enum pn_status add_instance(struct assembling *work, const struct pn_conf
 		return PN_FAILED;
 	if (pn_loader_module(process_loader, mention->name, &loaded, work->error) != PN_OK) {
 		pn_error_prefix(work->error, "%s:%d", mention->settings.file,
-				mention->settings.line);
+		                mention->settings.line);
 		return PN_FAILED;
 	}
 	module = &loaded->module;
 	config = pn_arena_allocate(work->arena, module->config_size);
 	if (pn_options_apply(module->options, module->option_size, &mention->settings, work->arena,
-			     config, work->error) != PN_OK)
+	                     config, work->error) != PN_OK)
 		return PN_FAILED;
-	if (module->check_config != NULL &&
-	    module->check_config(config, work->error) != PN_OK) {
+	if (module->check_config != NULL && module->check_config(config, work->error) != PN_OK) {
 		pn_error_prefix(work->error, "%s:%d", mention->settings.file,
-				mention->settings.line);
+		                mention->settings.line);
 		return PN_FAILED;
 	}
 	instance = find_instance(mention->as);
@@ -142,9 +140,9 @@ static enum pn_status add_instance(struct assembling *work, const struct pn_conf
 	if (instance->is_started && instance->module == module) {
 		pn_buffer_init(&changed, sizeof(names) - 1);
 		if (pn_options_need_restart(module->options, module->option_size, instance->config,
-					    config, &changed)) {
+		                            config, &changed)) {
 			snprintf(names, sizeof(names), "%s: %.*s", mention->as,
-				 PN_SLICE_ARGS(pn_buffer_slice(&changed)));
+			         PN_SLICE_ARGS(pn_buffer_slice(&changed)));
 			want_new_workers(work, "changed: %s", names);
 		}
 		pn_buffer_clear(&changed);
@@ -200,7 +198,7 @@ static bool is_directory(const struct pn_instance *instance)
 
 /* The instance a domain names, or the only one of that kind. */
 static struct pn_instance *pick(const struct assembling *work, const char *name, const char *kind,
-				bool (*fits)(const struct pn_instance *instance), int line)
+                                bool (*fits)(const struct pn_instance *instance), int line)
 {
 	struct pn_instance *only = NULL;
 	size_t count = 0;
@@ -217,12 +215,12 @@ static struct pn_instance *pick(const struct assembling *work, const char *name,
 	}
 	if (name != NULL)
 		(void)pn_fail(work->error, "%s:%d: \"%s\" is not a %s of this configuration",
-			      work->config->file, line, name, kind);
+		              work->config->file, line, name, kind);
 	else if (count != 1)
 		(void)pn_fail(work->error,
-			      "%s:%d: the domain needs %s = \"…\": the configuration has %zu of "
-			      "that kind",
-			      work->config->file, line, kind, count);
+		              "%s:%d: the domain needs %s = \"…\": the configuration has %zu of "
+		              "that kind",
+		              work->config->file, line, kind, count);
 	return name == NULL && count == 1 ? only : NULL;
 }
 
@@ -236,12 +234,11 @@ static enum pn_status add_domains(struct assembling *work)
 		const struct pn_config_domain *mention = &config->domains[i];
 
 		domains[i].name = mention->name;
-		domains[i].store =
-			pick(work, mention->store, "store", is_store, mention->line);
+		domains[i].store = pick(work, mention->store, "store", is_store, mention->line);
 		if (domains[i].store == NULL)
 			return PN_FAILED;
-		domains[i].directory = pick(work, mention->directory, "directory", is_directory,
-					    mention->line);
+		domains[i].directory =
+			pick(work, mention->directory, "directory", is_directory, mention->line);
 		if (domains[i].directory == NULL)
 			return PN_FAILED;
 	}
@@ -262,12 +259,12 @@ static enum pn_status add_listeners(struct assembling *work)
 
 		if (instance == NULL || instance->module->protocol == NULL)
 			return pn_fail(work->error,
-				       "%s:%d: \"%s\" is not an instance of a protocol module",
-				       config->file, mention->line, mention->to);
+			               "%s:%d: \"%s\" is not an instance of a protocol module",
+			               config->file, mention->line, mention->to);
 		if (mention->tls == PN_LISTEN_IMPLICIT && config->certificate_count == 0)
 			return pn_fail(work->error,
-				       "%s:%d: tls = \"implicit\" needs a certificate { … }",
-				       config->file, mention->line);
+			               "%s:%d: tls = \"implicit\" needs a certificate { … }",
+			               config->file, mention->line);
 		listeners[i].address = mention->address;
 		listeners[i].instance = instance;
 		listeners[i].tls = mention->tls;
@@ -280,10 +277,10 @@ static enum pn_status add_listeners(struct assembling *work)
 			is_used = listeners[j].instance == instance;
 		if (!is_used)
 			return pn_fail(work->error,
-				       "%s:%d: no listener leads to \"%s\": add listen { \"…\", to "
-				       "= \"%s\" } or take the module out",
-				       config->file, config->modules[i].settings.line,
-				       instance->name, instance->name);
+			               "%s:%d: no listener leads to \"%s\": add listen { \"…\", to "
+			               "= \"%s\" } or take the module out",
+			               config->file, config->modules[i].settings.line,
+			               instance->name, instance->name);
 	}
 	work->assembly->listeners = listeners;
 	work->assembly->listener_count = config->listener_count;
@@ -293,8 +290,8 @@ static enum pn_status add_listeners(struct assembling *work)
 static enum pn_status add_certificates(struct assembling *work)
 {
 	const struct pn_config *config = work->config;
-	struct pn_tls_certificate *certificates = PN_ARENA_ARRAY(
-		work->arena, config->certificate_count, struct pn_tls_certificate);
+	struct pn_tls_certificate *certificates =
+		PN_ARENA_ARRAY(work->arena, config->certificate_count, struct pn_tls_certificate);
 
 	if (config->certificate_count == 0)
 		return PN_OK;
@@ -307,15 +304,14 @@ static enum pn_status add_certificates(struct assembling *work)
 			work->settings->key_descriptor == NULL
 				? -1
 				: work->settings->key_descriptor(mention->key_path);
-		if (work->settings->skip_keys &&
-		    access(mention->chain_path, R_OK) != 0)
+		if (work->settings->skip_keys && access(mention->chain_path, R_OK) != 0)
 			return pn_fail(work->error, "%s:%d: cannot read the certificate %s",
-				       config->file, mention->line, mention->chain_path);
+			               config->file, mention->line, mention->chain_path);
 	}
 	if (work->settings->skip_keys)
 		return PN_OK;
 	if (pn_tls_server_new(certificates, config->certificate_count, &work->generation->tls,
-			      work->error) != PN_OK) {
+	                      work->error) != PN_OK) {
 		pn_error_prefix(work->error, "%s:%d", config->file, config->certificates[0].line);
 		return PN_FAILED;
 	}
@@ -348,16 +344,15 @@ static size_t count_hooks(const struct assembling *work)
 	for (size_t i = 0; i < work->generation->instance_count; i++) {
 		const struct pn_module *module = work->uses[i].instance->module;
 
-		for (size_t row = 0; module->hooks != NULL &&
-				     hook_row(module, row)->stage != PN_STAGE_NONE;
-		     row++)
+		for (size_t row = 0;
+		     module->hooks != NULL && hook_row(module, row)->stage != PN_STAGE_NONE; row++)
 			count++;
 	}
 	return count;
 }
 
 static void add_module_hooks(const struct assembling *work, struct hook_list *list,
-			     const struct pn_instance_use *use)
+                             const struct pn_instance_use *use)
 {
 	const struct pn_module *module = use->instance->module;
 	const struct pn_hook *hook;
@@ -370,9 +365,9 @@ static void add_module_hooks(const struct assembling *work, struct hook_list *li
 		added->stage = hook->stage;
 		added->hook = (struct pn_chain_hook){
 			.label = hook->name == NULL || strcmp(hook->name, use->instance->name) == 0
-					 ? use->instance->name
-					 : pn_arena_print(work->arena, "%s:%s", use->instance->name,
-							  hook->name),
+		                         ? use->instance->name
+		                         : pn_arena_print(work->arena, "%s:%s", use->instance->name,
+		                                          hook->name),
 			.summary = hook->summary,
 			.module = use->instance->name,
 			.order = hook->order,
@@ -413,7 +408,7 @@ static enum pn_status load_policies(struct assembling *work)
 	if (config->policy_count == 0)
 		return PN_OK;
 	if (pn_policy_load(config->policies, config->policy_count, libraries, library_count,
-			   &work->generation->policies, work->error) != PN_OK)
+	                   &work->generation->policies, work->error) != PN_OK)
 		return PN_FAILED;
 	work->generation->free_policies = pn_policy_free;
 	return PN_OK;
@@ -424,7 +419,7 @@ static enum pn_status add_chains(struct assembling *work)
 	struct pn_generation *generation = work->generation;
 	const struct pn_policy_hook *policy_hooks = NULL;
 	size_t policy_count = 0;
-	struct hook_list list = { NULL, 0 };
+	struct hook_list list = {NULL, 0};
 	struct pn_chain_hook *hooks;
 
 	if (load_policies(work) != PN_OK)
@@ -432,7 +427,7 @@ static enum pn_status add_chains(struct assembling *work)
 	if (generation->policies != NULL)
 		policy_hooks = pn_policy_hooks(generation->policies, &policy_count);
 	list.rows = PN_ARENA_ARRAY(work->arena, count_hooks(work) + policy_count,
-				   struct pn_policy_hook);
+	                           struct pn_policy_hook);
 	for (size_t i = 0; i < generation->instance_count; i++)
 		add_module_hooks(work, &list, &work->uses[i]);
 	for (size_t i = 0; i < policy_count; i++)
@@ -444,15 +439,15 @@ static enum pn_status add_chains(struct assembling *work)
 
 		hooks[i] = list.rows[i].hook;
 		if (hooks[i].wall_budget_ms == 0)
-			hooks[i].wall_budget_ms =
-				(uint32_t)work->config->settings.hook_wall_budget;
+			hooks[i].wall_budget_ms = (uint32_t)work->config->settings.hook_wall_budget;
 		if (chain->count++ == 0)
 			chain->hooks = &hooks[i];
 	}
 	return PN_OK;
 }
 
-static void copy_limits(struct pn_generation *generation, const struct pn_gateway_settings *settings)
+static void copy_limits(struct pn_generation *generation,
+                        const struct pn_gateway_settings *settings)
 {
 	generation->hostname = settings->hostname;
 	generation->data_directory = settings->data_directory;
@@ -473,9 +468,9 @@ static void free_config(void *origin)
 }
 
 enum pn_status pn_assemble(const char *config_path, const struct pn_assemble_settings *settings,
-			   struct pn_assembly **assembly_out, struct pn_error *error)
+                           struct pn_assembly **assembly_out, struct pn_error *error)
 {
-	struct assembling work = { .settings = settings, .error = error };
+	struct assembling work = {.settings = settings, .error = error};
 
 	if (pn_config_read(config_path, &work.config, error) != PN_OK)
 		return PN_FAILED;
@@ -503,7 +498,7 @@ enum pn_status pn_assemble(const char *config_path, const struct pn_assemble_set
 /* ---- instances at work ---- */
 
 enum pn_status pn_instances_start(const struct pn_assembly *assembly, enum pn_worker_kind kind,
-				  unsigned worker_number, struct pn_error *error)
+                                  unsigned worker_number, struct pn_error *error)
 {
 	const struct pn_generation *generation = assembly->generation;
 
@@ -545,7 +540,7 @@ enum pn_status pn_instances_prepare(const struct pn_assembly *assembly, struct p
 
 		if (use->instance->module->prepare != NULL &&
 		    use->instance->module->prepare(use->instance->state, use->config, error) !=
-			    PN_OK) {
+		            PN_OK) {
 			pn_error_prefix(error, "%s", use->instance->name);
 			break;
 		}

@@ -83,7 +83,7 @@ enum pn_status pn_bus_start(struct pn_error *error)
 
 void pn_bus_stop(void)
 {
-	pn_change_bus = (struct pn_change_bus){ 0 };
+	pn_change_bus = (struct pn_change_bus){0};
 	pn_watch_free(&event_watch, false);
 	free(seen);
 	seen = NULL;

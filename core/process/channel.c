@@ -21,8 +21,8 @@ enum pn_status pn_channel_send(int channel, int descriptor, const char *format, 
 {
 	char text[PN_PACKET_SIZE];
 	union control_room control;
-	struct iovec piece = { .iov_base = text };
-	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+	struct iovec piece = {.iov_base = text};
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
 	va_list arguments;
 	int size;
 
@@ -45,7 +45,7 @@ enum pn_status pn_channel_send(int channel, int descriptor, const char *format, 
 		memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
 	}
 	for (;;) {
-		struct pollfd wait = { .fd = channel, .events = POLLOUT };
+		struct pollfd wait = {.fd = channel, .events = POLLOUT};
 
 		if (sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
 			return PN_OK;
@@ -59,11 +59,11 @@ enum pn_status pn_channel_send(int channel, int descriptor, const char *format, 
 enum pn_status pn_channel_receive(int channel, struct pn_packet *packet)
 {
 	union control_room control;
-	struct iovec piece = { .iov_base = packet->text, .iov_len = sizeof(packet->text) - 1 };
-	struct msghdr message = { .msg_iov = &piece,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
+	struct iovec piece = {.iov_base = packet->text, .iov_len = sizeof(packet->text) - 1};
+	struct msghdr message = {.msg_iov = &piece,
+	                         .msg_iovlen = 1,
+	                         .msg_control = control.bytes,
+	                         .msg_controllen = sizeof(control.bytes)};
 	struct cmsghdr *header;
 	char *rest = packet->text;
 	ssize_t size;

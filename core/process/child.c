@@ -46,8 +46,8 @@ static void reset_signals(void)
 	signal(SIGPIPE, SIG_DFL);
 }
 
-/* Descriptors go to their fixed numbers by way of high ones, so that none is overwritten on the way.
- * Only calls that are safe between fork and exec. */
+/* Descriptors go to their fixed numbers by way of high ones, so that none is overwritten on the
+ * way. Only calls that are safe between fork and exec. */
 static void place(int from, int to)
 {
 	if (dup2(from, to) != to)
@@ -58,13 +58,13 @@ static void become_worker(const struct pn_child_settings *settings, int channel)
 {
 	char number[16];
 	char slot[16];
-	char *arguments[] = { (char *)(uintptr_t)"postern",
-			      (char *)(uintptr_t)"worker",
-			      (char *)(uintptr_t)pn_worker_kind_name(settings->kind),
-			      number,
-			      slot,
-			      (char *)(uintptr_t)settings->config_path,
-			      NULL };
+	char *arguments[] = {(char *)(uintptr_t) "postern",
+	                     (char *)(uintptr_t) "worker",
+	                     (char *)(uintptr_t)pn_worker_kind_name(settings->kind),
+	                     number,
+	                     slot,
+	                     (char *)(uintptr_t)settings->config_path,
+	                     NULL};
 	int high_channel = fcntl(channel, F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR);
 	int high_shared = fcntl(settings->shared_descriptor, F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR);
 	int high_program = fcntl(program, F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR);
@@ -73,8 +73,8 @@ static void become_worker(const struct pn_child_settings *settings, int channel)
 	if (high_channel < 0 || high_shared < 0 || high_program < 0)
 		_exit(126);
 	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
-		high_events[i] = fcntl(settings->event_descriptors[i], F_DUPFD_CLOEXEC,
-				       HIGH_DESCRIPTOR);
+		high_events[i] =
+			fcntl(settings->event_descriptors[i], F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR);
 		if (high_events[i] < 0)
 			_exit(126);
 	}
@@ -92,7 +92,7 @@ static void become_worker(const struct pn_child_settings *settings, int channel)
 }
 
 enum pn_status pn_child_start(const struct pn_child_settings *settings, pid_t *pid_out,
-			      int *channel_out, struct pn_error *error)
+                              int *channel_out, struct pn_error *error)
 {
 	int ends[2];
 	pid_t pid;
@@ -116,13 +116,13 @@ enum pn_status pn_child_start(const struct pn_child_settings *settings, pid_t *p
 
 static void become_check(const char *config_path, int output, int errors)
 {
-	char *arguments[] = { (char *)(uintptr_t)"postern",
-			      (char *)(uintptr_t)"config",
-			      (char *)(uintptr_t)"check",
-			      (char *)(uintptr_t)"--flat",
-			      (char *)(uintptr_t)"--config",
-			      (char *)(uintptr_t)config_path,
-			      NULL };
+	char *arguments[] = {(char *)(uintptr_t) "postern",
+	                     (char *)(uintptr_t) "config",
+	                     (char *)(uintptr_t) "check",
+	                     (char *)(uintptr_t) "--flat",
+	                     (char *)(uintptr_t) "--config",
+	                     (char *)(uintptr_t)config_path,
+	                     NULL};
 
 	place(output, STDOUT_FILENO);
 	place(errors, STDERR_FILENO);
@@ -151,7 +151,7 @@ static void read_message(FILE *errors, char *room, size_t size)
 }
 
 enum pn_status pn_child_check(const char *config_path, struct pn_arena *arena,
-			      struct pn_flat *flat_out, struct pn_error *error)
+                              struct pn_flat *flat_out, struct pn_error *error)
 {
 	int output[2];
 	char message[MESSAGE_SIZE];
@@ -197,11 +197,12 @@ enum pn_status pn_child_check(const char *config_path, struct pn_arena *arena,
 	}
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
 		return pn_fail(error, "checking the configuration took longer than %d seconds",
-			       CHECK_SECONDS);
+		               CHECK_SECONDS);
 	if (message[0] == '\0' && WIFSIGNALED(status))
-		return pn_fail(error, "checking the configuration was ended by signal %d: a module "
-				      "may be at fault",
-			       WTERMSIG(status));
+		return pn_fail(error,
+		               "checking the configuration was ended by signal %d: a module "
+		               "may be at fault",
+		               WTERMSIG(status));
 	return pn_fail(error, "%s",
-		       message[0] == '\0' ? "the configuration could not be checked" : message);
+	               message[0] == '\0' ? "the configuration could not be checked" : message);
 }

@@ -59,7 +59,7 @@ static enum pn_status become_unprivileged(const char *path, struct pn_error *err
 static int check(const struct pn_arguments *arguments)
 {
 	/* The unprivileged child may not read keys: the workers check them, with descriptors. */
-	const struct pn_assemble_settings settings = { .number = 1, .skip_keys = arguments->flat };
+	const struct pn_assemble_settings settings = {.number = 1, .skip_keys = arguments->flat};
 	struct pn_assembly *assembly;
 	struct pn_error error;
 
@@ -80,7 +80,7 @@ static int check(const struct pn_arguments *arguments)
 static int reference(const struct pn_arguments *arguments)
 {
 	static const char *directories[1];
-	struct pn_gateway_settings settings = { .module_directories = { directories, 1 } };
+	struct pn_gateway_settings settings = {.module_directories = {directories, 1}};
 	const struct pn_loaded_module *modules[256];
 	struct pn_arena *arena = pn_arena_new();
 	struct pn_loader *loader;
@@ -148,9 +148,9 @@ static void print_verdicts(enum pn_stage stage)
 }
 
 static void print_stage(const struct pn_generation *generation, enum pn_stage stage,
-			bool with_verdicts)
+                        bool with_verdicts)
 {
-	static const char *const modes[] = { "decide", "observe", "shadow" };
+	static const char *const modes[] = {"decide", "observe", "shadow"};
 	const struct pn_chain *chain = &generation->chains[stage];
 
 	printf("%-20s %s\n", pn_stage_name(stage), pn_stage_summary(stage));
@@ -167,7 +167,7 @@ static void print_stage(const struct pn_generation *generation, enum pn_stage st
 
 int pn_command_stages(const struct pn_arguments *arguments)
 {
-	const struct pn_assemble_settings settings = { .number = 1, .skip_keys = true };
+	const struct pn_assemble_settings settings = {.number = 1, .skip_keys = true};
 	struct pn_assembly *assembly;
 	struct pn_error error;
 

@@ -28,7 +28,7 @@ static int fail(const struct pn_error *error)
 
 static int connect_to(const char *path)
 {
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (descriptor < 0 || strlen(path) >= sizeof(name.sun_path)) {
@@ -53,9 +53,9 @@ static int converse(const char *path, const char *command)
 
 	if (descriptor < 0) {
 		fprintf(stderr,
-			"postern: no gateway answers at %s (%s): is it running, and is this its "
-			"configuration?\n",
-			path, strerror(errno));
+		        "postern: no gateway answers at %s (%s): is it running, and is this its "
+		        "configuration?\n",
+		        path, strerror(errno));
 		return 1;
 	}
 	if (dprintf(descriptor, "%s\n", command) < 0)
@@ -76,7 +76,7 @@ static int converse(const char *path, const char *command)
 /* Until the master let go of its lock: then everything is closed. */
 static int wait_for_end(const char *data_directory)
 {
-	const struct timespec pause = { 0, 20 * 1000 * 1000 };
+	const struct timespec pause = {0, 20 * 1000 * 1000};
 	char path[1024];
 	int descriptor;
 
@@ -106,7 +106,7 @@ int pn_command_control(const struct pn_arguments *arguments)
 	if (pn_config_read(arguments->config, &config, &error) != PN_OK)
 		return fail(&error);
 	snprintf(command, sizeof(command), "%s%s", arguments->words[0],
-		 arguments->json && strcmp(arguments->words[0], "status") == 0 ? " json" : "");
+	         arguments->json && strcmp(arguments->words[0], "status") == 0 ? " json" : "");
 	status = converse(config->settings.control_socket, command);
 	if (status == 0 && strcmp(arguments->words[0], "stop") == 0)
 		status = wait_for_end(config->settings.data_directory);
@@ -133,6 +133,6 @@ int pn_command_explain(const struct pn_arguments *arguments)
 	if (told > 0)
 		return 0;
 	fprintf(stderr, "postern: the history in %s knows nothing of %s\n", directory,
-		arguments->words[0]);
+	        arguments->words[0]);
 	return 1;
 }

@@ -20,7 +20,7 @@ static int fail(const struct pn_error *error)
 
 /* The configuration's directories where it can be read, else the installed one. */
 static enum pn_status find_loader(const struct pn_arguments *arguments,
-				  struct pn_loader **loader_out, struct pn_error *error)
+                                  struct pn_loader **loader_out, struct pn_error *error)
 {
 	struct pn_config *config = NULL;
 	struct pn_error ignored;
@@ -36,11 +36,11 @@ static void print_provides(const struct pn_module *module)
 	const struct {
 		const void *entry;
 		const char *word;
-	} kinds[] = { { module->protocol, "protocol" },	      { module->store, "store" },
-		      { module->directory, "directory" },     { module->authentication, "authentication" },
-		      { module->transport, "transport" },     { module->check, "check" },
-		      { module->cache, "cache" },	      { module->lua_library, "lua library" },
-		      { module->hooks, "hooks" } };
+	} kinds[] = {{module->protocol, "protocol"},   {module->store, "store"},
+	             {module->directory, "directory"}, {module->authentication, "authentication"},
+	             {module->transport, "transport"}, {module->check, "check"},
+	             {module->cache, "cache"},         {module->lua_library, "lua library"},
+	             {module->hooks, "hooks"}};
 	bool is_first = true;
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -84,9 +84,8 @@ static void print_hooks(const struct pn_module *module)
 		return;
 	printf("\nHooks:\n");
 	for (size_t i = 0;; i++) {
-		const struct pn_hook *hook =
-			(const struct pn_hook *)((const char *)module->hooks +
-						 i * module->hook_size);
+		const struct pn_hook *hook = (const struct pn_hook *)((const char *)module->hooks +
+		                                                      i * module->hook_size);
 
 		if (hook->stage == PN_STAGE_NONE)
 			return;
@@ -126,7 +125,7 @@ static int describe(const struct pn_arguments *arguments)
 	pn_buffer_init(&options, 1024 * 1024);
 	if (loaded->module.options != NULL &&
 	    pn_options_markdown(loaded->module.options, loaded->module.option_size, &options) ==
-		    PN_OK)
+	            PN_OK)
 		printf("\nOptions:\n%.*s", PN_SLICE_ARGS(pn_buffer_slice(&options)));
 	pn_buffer_clear(&options);
 	print_hooks(&loaded->module);
@@ -142,7 +141,7 @@ static bool is_module_name(const char *name)
 }
 
 static int write_file(const char *directory, const char *name, const char *format,
-		      const char *module)
+                      const char *module)
 {
 	char path[512];
 	FILE *file;
@@ -196,9 +195,9 @@ static int new_module(const struct pn_arguments *arguments)
 
 	if (!is_module_name(name)) {
 		fprintf(stderr,
-			"postern: \"%s\" cannot be a module's name: write lower-case letters, "
-			"digits and \"_\", at most %d of them\n",
-			name, PN_NOTE_NAME_SIZE - 1);
+		        "postern: \"%s\" cannot be a module's name: write lower-case letters, "
+		        "digits and \"_\", at most %d of them\n",
+		        name, PN_NOTE_NAME_SIZE - 1);
 		return 1;
 	}
 	if (mkdir(name, 0755) != 0) {

@@ -38,7 +38,7 @@ int pn_command_password(const struct pn_arguments *arguments)
 {
 	char password[1024];
 	char setting[CRYPT_GENSALT_OUTPUT_SIZE];
-	struct crypt_data data = { 0 };
+	struct crypt_data data = {0};
 	const char *hash;
 
 	(void)arguments;

@@ -31,7 +31,7 @@ static void say(void *user, bool is_damage, const char *text)
 
 /* The store that is named, or the only one. */
 static struct pn_instance *pick_store(const struct pn_assembly *assembly, const char *name,
-				      struct pn_error *error)
+                                      struct pn_error *error)
 {
 	const struct pn_generation *generation = assembly->generation;
 	struct pn_instance *found = NULL;
@@ -49,16 +49,16 @@ static struct pn_instance *pick_store(const struct pn_assembly *assembly, const 
 	if (count == 1)
 		return found;
 	(void)pn_fail(error,
-		      count == 0 ? "the configuration has no such store"
-				 : "the configuration has several stores: say which with --store");
+	              count == 0 ? "the configuration has no such store"
+	                         : "the configuration has several stores: say which with --store");
 	return NULL;
 }
 
 static enum pn_status run(const struct pn_arguments *arguments, struct pn_instance *instance,
-			  size_t *damages, struct pn_error *error)
+                          size_t *damages, struct pn_error *error)
 {
 	const struct pn_store *store = instance->module->store;
-	const struct pn_store_report report = { say, damages };
+	const struct pn_store_report report = {say, damages};
 	const char *what = arguments->words[0];
 
 	if (strcmp(what, "verify") == 0 && store->verify != NULL)
@@ -76,9 +76,10 @@ static enum pn_status run(const struct pn_arguments *arguments, struct pn_instan
 
 static bool is_known(const struct pn_arguments *arguments)
 {
-	static const char *const words[] = { "verify", "rebuild", "checkpoint", "compact", "export" };
+	static const char *const words[] = {"verify", "rebuild", "checkpoint", "compact", "export"};
 
-	for (size_t i = 0; arguments->word_count == 1 && i < sizeof(words) / sizeof(words[0]); i++) {
+	for (size_t i = 0; arguments->word_count == 1 && i < sizeof(words) / sizeof(words[0]);
+	     i++) {
 		if (strcmp(arguments->words[0], words[i]) == 0)
 			return strcmp(words[i], "export") != 0 || arguments->output != NULL;
 	}
@@ -87,7 +88,7 @@ static bool is_known(const struct pn_arguments *arguments)
 
 int pn_command_store(const struct pn_arguments *arguments)
 {
-	const struct pn_assemble_settings settings = { .number = 1, .skip_keys = true };
+	const struct pn_assemble_settings settings = {.number = 1, .skip_keys = true};
 	struct pn_assembly *assembly = NULL;
 	struct pn_instance *instance;
 	struct pn_error error;
@@ -106,8 +107,7 @@ int pn_command_store(const struct pn_arguments *arguments)
 		return fail(&error);
 	pn_jobs_start();
 	instance = pick_store(assembly, arguments->store, &error);
-	if (instance == NULL ||
-	    pn_instances_start(assembly, PN_WORKER_TOOL, 0, &error) != PN_OK)
+	if (instance == NULL || pn_instances_start(assembly, PN_WORKER_TOOL, 0, &error) != PN_OK)
 		return fail(&error);
 	status = run(arguments, instance, &damages, &error);
 	pn_instances_stop();

@@ -18,7 +18,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_CLIENTS = 16, COMMAND_SIZE = 256, HOUSE_MS = 60 * 1000, STARVED_MS = 1000, ANSWER_SIZE = 64 * 1024 };
+enum {
+	MAX_CLIENTS = 16,
+	COMMAND_SIZE = 256,
+	HOUSE_MS = 60 * 1000,
+	STARVED_MS = 1000,
+	ANSWER_SIZE = 64 * 1024
+};
 
 /* One connection to the control socket. */
 struct control_client {
@@ -39,12 +45,12 @@ static struct {
 	struct control_client *clients[MAX_CLIENTS];
 	unsigned next_id;
 	struct pn_timer *house_timer;
-} control = { .socket = -1 };
+} control = {.socket = -1};
 
 /* ---- the web server ---- */
 
 static enum MHD_Result respond(struct MHD_Connection *connection, unsigned code, const char *type,
-			       struct pn_slice body)
+                               struct pn_slice body)
 {
 	struct MHD_Response *response = MHD_create_response_from_buffer(
 		body.size, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
@@ -60,8 +66,8 @@ static enum MHD_Result respond(struct MHD_Connection *connection, unsigned code,
 }
 
 static enum MHD_Result answer_request(void *user, struct MHD_Connection *connection,
-				      const char *url, const char *method, const char *version,
-				      const char *upload, size_t *upload_size, void **state)
+                                      const char *url, const char *method, const char *version,
+                                      const char *upload, size_t *upload_size, void **state)
 {
 	struct pn_buffer body;
 	enum MHD_Result result;
@@ -73,22 +79,21 @@ static enum MHD_Result answer_request(void *user, struct MHD_Connection *connect
 	*upload_size = 0;
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
 		return respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain",
-			       PN_SLICE("only GET\n"));
+		               PN_SLICE("only GET\n"));
 	pn_buffer_init(&body, ANSWER_SIZE);
 	if (strcmp(url, "/health") == 0) {
 		bool healthy = pn_status_is_healthy(pn_worker.shared);
 
 		pn_status_write(pn_worker.shared, true, &body);
-		result = respond(connection,
-				 healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-				 "application/json", pn_buffer_slice(&body));
+		result = respond(connection, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+		                 "application/json", pn_buffer_slice(&body));
 	} else if (strcmp(url, "/metrics") == 0) {
 		pn_metrics_write(pn_worker.shared, &body);
 		result = respond(connection, MHD_HTTP_OK, "text/plain; version=0.0.4",
-				 pn_buffer_slice(&body));
+		                 pn_buffer_slice(&body));
 	} else {
 		result = respond(connection, MHD_HTTP_NOT_FOUND, "text/plain",
-				 PN_SLICE("try /health or /metrics\n"));
+		                 PN_SLICE("try /health or /metrics\n"));
 	}
 	pn_buffer_clear(&body);
 	return result;
@@ -141,15 +146,15 @@ static enum pn_status start_http(const char *address, struct pn_error *error)
 	if (address[0] == '\0' || (descriptor = pn_listening_descriptor(address)) < 0)
 		return PN_OK;
 	control.http = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer_request, NULL,
-					MHD_OPTION_LISTEN_SOCKET, dup(descriptor),
-					MHD_OPTION_CONNECTION_LIMIT, 64u,
-					MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
+	                                MHD_OPTION_LISTEN_SOCKET, dup(descriptor),
+	                                MHD_OPTION_CONNECTION_LIMIT, 64u,
+	                                MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
 	if (control.http == NULL)
 		return pn_fail(error, "cannot serve the control page on %s", address);
 	control.http_address = strdup(address);
 	info = MHD_get_daemon_info(control.http, MHD_DAEMON_INFO_EPOLL_FD);
-	if (info == NULL || pn_watch_new(info->epoll_fd, http_ready, NULL, &control.http_watch,
-					 error) != PN_OK)
+	if (info == NULL ||
+	    pn_watch_new(info->epoll_fd, http_ready, NULL, &control.http_watch, error) != PN_OK)
 		return pn_fail(error, "cannot watch the control page on %s", address);
 	pn_watch_set(control.http_watch, PN_WATCH_READ);
 	control.http_timer = pn_timer_new(http_timed, NULL);
@@ -182,7 +187,7 @@ static void run_command(struct control_client *client)
 	if (strcmp(client->command, "reload") == 0 || strcmp(client->command, "stop") == 0) {
 		/* The answer comes with pn_control_result. */
 		if (pn_channel_send(PN_CHANNEL_DESCRIPTOR, -1, "ask\n%u\n%s", client->id,
-				    client->command) != PN_OK)
+		                    client->command) != PN_OK)
 			answer_client(client, PN_SLICE("failed the master does not answer\n"));
 		return;
 	}
@@ -215,7 +220,7 @@ static void client_ready(void *user, int events)
 {
 	struct control_client *client = user;
 	ssize_t size = recv(client->descriptor, client->command + client->size,
-			    sizeof(client->command) - 1 - client->size, MSG_DONTWAIT);
+	                    sizeof(client->command) - 1 - client->size, MSG_DONTWAIT);
 	char *end;
 
 	(void)events;
@@ -255,7 +260,8 @@ static void client_waits(void *user, int events)
 	(void)user;
 	(void)events;
 	if (descriptor < 0) {
-		/* Without descriptors the connection stays there: looked at again with the house. */
+		/* Without descriptors the connection stays there: looked at again with the house.
+		 */
 		if (errno == EMFILE || errno == ENFILE) {
 			pn_watch_set(control.socket_watch, 0);
 			pn_timer_set(control.house_timer, STARVED_MS);
@@ -305,7 +311,7 @@ enum pn_status pn_control_use(const struct pn_assembly *assembly, struct pn_erro
 	if (control.socket_watch == NULL) {
 		control.socket = pn_listening_descriptor("control-socket");
 		if (control.socket >= 0 && pn_watch_new(control.socket, client_waits, NULL,
-							&control.socket_watch, error) != PN_OK)
+		                                        &control.socket_watch, error) != PN_OK)
 			return PN_FAILED;
 		if (control.socket >= 0)
 			pn_watch_set(control.socket_watch, PN_WATCH_READ);
@@ -313,7 +319,8 @@ enum pn_status pn_control_use(const struct pn_assembly *assembly, struct pn_erro
 		pn_timer_set(control.house_timer, HOUSE_MS);
 	}
 	status = start_http(address, error);
-	/* What the edge workers listen to is none of ours: held here, it would outlive its removal. */
+	/* What the edge workers listen to is none of ours: held here, it would outlive its removal.
+	 */
 	pn_listening_keep_only("control-socket", address);
 	return status;
 }

@@ -44,7 +44,7 @@ static void append_safe(char *room, size_t room_size, struct pn_slice name, bool
 		if (has_levels && byte == '/')
 			room[size++] = '.';
 		else if (byte < 0x20 || byte == 0x7f || byte == '/' || byte == '%' ||
-			 (byte == '.' && (has_levels || i == 0)))
+		         (byte == '.' && (has_levels || i == 0)))
 			size += (size_t)snprintf(room + size, room_size - size, "%%%02X", byte);
 		else
 			room[size++] = (char)byte;
@@ -53,23 +53,23 @@ static void append_safe(char *room, size_t room_size, struct pn_slice name, bool
 }
 
 static enum pn_status write_body(struct exporting *exporting, struct pn_slice account,
-				 const struct pn_row *row, int descriptor, const char *path)
+                                 const struct pn_row *row, int descriptor, const char *path)
 {
-	struct pn_body_request request = { .struct_size = sizeof(request),
-					   .account = account,
-					   .body = row->body,
-					   .max_size = PIECE_SIZE };
+	struct pn_body_request request = {.struct_size = sizeof(request),
+	                                  .account = account,
+	                                  .body = row->body,
+	                                  .max_size = PIECE_SIZE};
 	enum pn_status status = PN_OK;
 
 	while (status == PN_OK && request.offset < row->size) {
-		struct pn_store_call call = { .struct_size = sizeof(call), .arena = pn_arena_new() };
-		struct pn_body_piece piece = { .struct_size = sizeof(piece) };
+		struct pn_store_call call = {.struct_size = sizeof(call), .arena = pn_arena_new()};
+		struct pn_body_piece piece = {.struct_size = sizeof(piece)};
 
 		status = exporting->store->body_read(exporting->state, &call, &request, &piece);
 		if (status == PN_OK && piece.bytes.size == 0)
 			status = pn_fail(&call.error, "the body is shorter than its row says");
 		if (status == PN_OK && write(descriptor, piece.bytes.data, piece.bytes.size) !=
-					       (ssize_t)piece.bytes.size)
+		                               (ssize_t)piece.bytes.size)
 			status = pn_fail_errno(&call.error, errno, "cannot write %s", path);
 		request.offset += piece.bytes.size;
 		if (status != PN_OK)
@@ -96,7 +96,7 @@ static void flag_letters(uint32_t flags, char *room)
 }
 
 static enum pn_status export_row(struct exporting *exporting, struct pn_slice account,
-				 const char *directory, const struct pn_row *row)
+                                 const char *directory, const struct pn_row *row)
 {
 	char path[PATH_SIZE + 200];
 	char letters[8];
@@ -106,8 +106,8 @@ static enum pn_status export_row(struct exporting *exporting, struct pn_slice ac
 
 	flag_letters(row->flags.system, letters);
 	snprintf(path, sizeof(path), "%s/cur/%lld.U%u.postern,S=%llu:2,%s", directory,
-		 (long long)(row->internal_date_ms / 1000), row->uid,
-		 (unsigned long long)row->size, letters);
+	         (long long)(row->internal_date_ms / 1000), row->uid, (unsigned long long)row->size,
+	         letters);
 	descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (descriptor < 0)
 		return pn_fail_errno(exporting->error, errno, "cannot write %s", path);
@@ -130,21 +130,21 @@ static enum pn_status export_row(struct exporting *exporting, struct pn_slice ac
 }
 
 static enum pn_status export_mailbox(struct exporting *exporting, struct pn_slice account,
-				     const char *account_directory,
-				     const struct pn_mailbox_info *mailbox)
+                                     const char *account_directory,
+                                     const struct pn_mailbox_info *mailbox)
 {
 	char path[PATH_SIZE + 8];
 	char directory[PATH_SIZE];
-	const struct pn_uid_range everything = { 1, UINT32_MAX };
+	const struct pn_uid_range everything = {1, UINT32_MAX};
 	struct pn_uid_range rest = everything;
-	struct pn_rows_request request = { .struct_size = sizeof(request),
-					   .account = account,
-					   .mailbox = mailbox->id,
-					   .uids = { &rest, 1 },
-					   .fields = PN_ROW_FLAGS | PN_ROW_DATES | PN_ROW_SIZES |
-						     PN_ROW_BODY_ID,
-					   .max_rows = ROWS_AT_ONCE };
-	static const char *const parts[] = { "", "/cur", "/new", "/tmp" };
+	struct pn_rows_request request = {.struct_size = sizeof(request),
+	                                  .account = account,
+	                                  .mailbox = mailbox->id,
+	                                  .uids = {&rest, 1},
+	                                  .fields = PN_ROW_FLAGS | PN_ROW_DATES | PN_ROW_SIZES |
+	                                            PN_ROW_BODY_ID,
+	                                  .max_rows = ROWS_AT_ONCE};
+	static const char *const parts[] = {"", "/cur", "/new", "/tmp"};
 	enum pn_status status = PN_OK;
 
 	snprintf(directory, sizeof(directory), "%s", account_directory);
@@ -157,8 +157,8 @@ static enum pn_status export_mailbox(struct exporting *exporting, struct pn_slic
 		status = make_directory(path, exporting->error);
 	}
 	while (status == PN_OK && rest.first != 0) {
-		struct pn_store_call call = { .struct_size = sizeof(call), .arena = pn_arena_new() };
-		struct pn_rows rows = { .struct_size = sizeof(rows) };
+		struct pn_store_call call = {.struct_size = sizeof(call), .arena = pn_arena_new()};
+		struct pn_rows rows = {.struct_size = sizeof(rows)};
 
 		status = exporting->store->rows(exporting->state, &call, &request, &rows);
 		if (status != PN_OK)
@@ -173,10 +173,10 @@ static enum pn_status export_mailbox(struct exporting *exporting, struct pn_slic
 
 static enum pn_status export_account(struct exporting *exporting, struct pn_slice account)
 {
-	struct pn_store_call call = { .struct_size = sizeof(call), .arena = pn_arena_new() };
-	const struct pn_mailboxes_request request = { .struct_size = sizeof(request),
-						      .account = account };
-	struct pn_mailboxes mailboxes = { .struct_size = sizeof(mailboxes) };
+	struct pn_store_call call = {.struct_size = sizeof(call), .arena = pn_arena_new()};
+	const struct pn_mailboxes_request request = {.struct_size = sizeof(request),
+	                                             .account = account};
+	struct pn_mailboxes mailboxes = {.struct_size = sizeof(mailboxes)};
 	char directory[PATH_SIZE];
 	enum pn_status status =
 		exporting->store->mailboxes(exporting->state, &call, &request, &mailboxes);
@@ -190,27 +190,26 @@ static enum pn_status export_account(struct exporting *exporting, struct pn_slic
 	for (size_t i = 0; status == PN_OK && i < mailboxes.count; i++) {
 		if (mailboxes.mailboxes[i].id != 0)
 			status = export_mailbox(exporting, account, directory,
-						&mailboxes.mailboxes[i]);
+			                        &mailboxes.mailboxes[i]);
 	}
 	pn_arena_free(&call.arena);
 	return status;
 }
 
 enum pn_status pn_export_maildir(const struct pn_store *store, void *state, const char *directory,
-				 struct pn_error *error)
+                                 struct pn_error *error)
 {
 	struct exporting exporting = {
-		.store = store, .state = state, .directory = directory, .error = error
-	};
+		.store = store, .state = state, .directory = directory, .error = error};
 	struct pn_arena *names = pn_arena_new();
-	struct pn_accounts_request request = { .struct_size = sizeof(request),
-					       .max_accounts = ACCOUNTS_AT_ONCE };
+	struct pn_accounts_request request = {.struct_size = sizeof(request),
+	                                      .max_accounts = ACCOUNTS_AT_ONCE};
 	bool is_complete = false;
 	enum pn_status status = make_directory(directory, error);
 
 	while (status == PN_OK && !is_complete) {
-		struct pn_store_call call = { .struct_size = sizeof(call), .arena = pn_arena_new() };
-		struct pn_accounts accounts = { .struct_size = sizeof(accounts) };
+		struct pn_store_call call = {.struct_size = sizeof(call), .arena = pn_arena_new()};
+		struct pn_accounts accounts = {.struct_size = sizeof(accounts)};
 
 		status = store->accounts(state, &call, &request, &accounts);
 		if (status != PN_OK)
@@ -227,6 +226,6 @@ enum pn_status pn_export_maildir(const struct pn_store *store, void *state, cons
 	       directory);
 	if (status == PN_OK && exporting.damaged > 0)
 		return pn_fail(error, "%llu messages are damaged and were left out",
-			       (unsigned long long)exporting.damaged);
+		               (unsigned long long)exporting.damaged);
 	return status;
 }

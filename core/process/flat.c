@@ -50,8 +50,8 @@ void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 	write_text(out, "control_socket", settings->control_socket);
 	write_text(out, "welcome", settings->welcome);
 	write_number(out, "edge_workers",
-		     settings->edge_workers > 0 ? settings->edge_workers
-						: (uint64_t)(processors > 0 ? processors : 1));
+	             settings->edge_workers > 0 ? settings->edge_workers
+	                                        : (uint64_t)(processors > 0 ? processors : 1));
 	write_number(out, "watchdog", settings->watchdog);
 	write_number(out, "stop_grace", settings->stop_grace);
 	write_number(out, "reload_deadline", settings->reload_deadline);
@@ -87,25 +87,23 @@ static void take_line(struct pn_flat *flat, const char *word, const char *value)
 	const struct {
 		const char *word;
 		struct pn_flat_list *list;
-	} lists[] = { { "listener", &flat->listeners },
-		      { "key", &flat->keys },
-		      { "file", &flat->files } };
+	} lists[] = {{"listener", &flat->listeners}, {"key", &flat->keys}, {"file", &flat->files}};
 	const struct {
 		const char *word;
 		const char **text;
-	} texts[] = { { "user", &flat->user },
-		      { "group", &flat->group },
-		      { "data_directory", &flat->data_directory },
-		      { "control", &flat->control },
-		      { "control_socket", &flat->control_socket },
-		      { "welcome", &flat->welcome } };
+	} texts[] = {{"user", &flat->user},
+	             {"group", &flat->group},
+	             {"data_directory", &flat->data_directory},
+	             {"control", &flat->control},
+	             {"control_socket", &flat->control_socket},
+	             {"welcome", &flat->welcome}};
 	const struct {
 		const char *word;
 		uint64_t *number;
-	} numbers[] = { { "edge_workers", &flat->edge_workers },
-			{ "watchdog", &flat->watchdog_ms },
-			{ "stop_grace", &flat->stop_grace_ms },
-			{ "reload_deadline", &flat->reload_deadline_ms } };
+	} numbers[] = {{"edge_workers", &flat->edge_workers},
+	               {"watchdog", &flat->watchdog_ms},
+	               {"stop_grace", &flat->stop_grace_ms},
+	               {"reload_deadline", &flat->reload_deadline_ms}};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		if (strcmp(word, lists[i].word) == 0)

@@ -30,7 +30,7 @@ static int is_history_file(const struct dirent *entry)
 static void index_path(const char *directory, const char *name, char *room, size_t size)
 {
 	snprintf(room, size, "%s/%.*s.index", directory, (int)(strlen(name) - strlen(".jsonl")),
-		 name);
+	         name);
 }
 
 void pn_history_keep_house(const char *directory, uint64_t max_age_ms, uint64_t max_bytes)
@@ -72,20 +72,20 @@ static void print_hook(const json_t *hook, FILE *out)
 	const char *mode = json_string_value(json_object_get(hook, "mode"));
 
 	fprintf(out, "    %-20s %-10s %s", json_string_value(json_object_get(hook, "stage")),
-		json_string_value(json_object_get(hook, "verdict")),
-		json_string_value(json_object_get(hook, "hook")));
+	        json_string_value(json_object_get(hook, "verdict")),
+	        json_string_value(json_object_get(hook, "hook")));
 	if (mode != NULL && strcmp(mode, "decide") != 0)
 		fprintf(out, " [%s]", mode);
 	if (about != NULL)
 		fprintf(out, " for %s", about);
 	if (text != NULL)
 		fprintf(out, ": %lld %s",
-			(long long)json_integer_value(json_object_get(hook, "code")), text);
+		        (long long)json_integer_value(json_object_get(hook, "code")), text);
 	if (failure != NULL)
 		fprintf(out, " FAILED: %s", failure);
 	fprintf(out, " (%lld us, %lld us with waiting)\n",
-		(long long)json_integer_value(json_object_get(hook, "cpu_us")),
-		(long long)json_integer_value(json_object_get(hook, "wall_us")));
+	        (long long)json_integer_value(json_object_get(hook, "cpu_us")),
+	        (long long)json_integer_value(json_object_get(hook, "wall_us")));
 }
 
 static void print_recipient(const json_t *recipient, FILE *out)
@@ -94,10 +94,10 @@ static void print_recipient(const json_t *recipient, FILE *out)
 	const char *mailbox = json_string_value(json_object_get(recipient, "mailbox"));
 
 	fprintf(out, "    to %s: %s", json_string_value(json_object_get(recipient, "address")),
-		json_string_value(json_object_get(recipient, "fate")));
+	        json_string_value(json_object_get(recipient, "fate")));
 	if (mailbox != NULL)
 		fprintf(out, " in %s of %s as UID %lld", mailbox, account == NULL ? "?" : account,
-			(long long)json_integer_value(json_object_get(recipient, "uid")));
+		        (long long)json_integer_value(json_object_get(recipient, "uid")));
 	fputc('\n', out);
 }
 
@@ -118,12 +118,12 @@ static void print_text(const char *text, FILE *out)
 
 static void print_event(const json_t *event, FILE *out)
 {
-	static const char *const told[] = { "time", "event", "level", "hooks", "recipients" };
+	static const char *const told[] = {"time", "event", "level", "hooks", "recipients"};
 	const char *key;
 	json_t *value;
 
 	fprintf(out, "%s %s\n", json_string_value(json_object_get(event, "time")),
-		json_string_value(json_object_get(event, "event")));
+	        json_string_value(json_object_get(event, "event")));
 	json_object_foreach((json_t *)(uintptr_t)event, key, value)
 	{
 		bool is_told = false;
@@ -136,8 +136,8 @@ static void print_event(const json_t *event, FILE *out)
 		if (json_is_string(value)) {
 			print_text(json_string_value(value), out);
 		} else {
-			char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT |
-							       JSON_ENSURE_ASCII);
+			char *text = json_dumps(value,
+			                        JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
 
 			fputs(text == NULL ? "?" : text, out);
 			free(text);
@@ -185,7 +185,7 @@ static bool tell_event(FILE *file, uint64_t offset, const char *id, bool as_json
 }
 
 static size_t explain_in(const char *directory, const char *name, const char *id, bool as_json,
-			 FILE *out)
+                         FILE *out)
 {
 	char path[1024];
 	struct pn_history_index_entry entry;

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 struct listening {
-	char *address;                /* NULL: a free place */
-	const char *label;            /* the address, as the generation in use holds it */
+	char *address;     /* NULL: a free place */
+	const char *label; /* the address, as the generation in use holds it */
 	int descriptor;
 	struct pn_listener *listener;
 	struct pn_instance *instance; /* of the generation in use; NULL: not listened to */
@@ -76,8 +76,7 @@ static bool is_over_share(size_t own)
 	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
 		const struct pn_slot *slot = &pn_worker.shared->slots[i];
 
-		if (atomic_load(&slot->pid) == 0 ||
-		    atomic_load(&slot->kind) != PN_WORKER_EDGE ||
+		if (atomic_load(&slot->pid) == 0 || atomic_load(&slot->kind) != PN_WORKER_EDGE ||
 		    atomic_load(&slot->counters.generation) == 0)
 			continue;
 		total += atomic_load(&slot->counters.sessions_open);
@@ -128,14 +127,14 @@ enum pn_status pn_listening_use(const struct pn_assembly *assembly, struct pn_er
 	}
 	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {
 		struct listening *listening = &listenings[i];
-		const struct pn_listener_events events = { accepted, is_welcome, listening };
+		const struct pn_listener_events events = {accepted, is_welcome, listening};
 
 		/* What nobody listens to is closed, or its port would stay taken. */
 		if (listening->address != NULL && listening->instance == NULL)
 			forget(listening);
 		else if (listening->address != NULL && listening->listener == NULL &&
-			 pn_listener_new(listening->descriptor, &events, &listening->listener,
-					 error) != PN_OK)
+		         pn_listener_new(listening->descriptor, &events, &listening->listener,
+		                         error) != PN_OK)
 			return PN_FAILED;
 	}
 	return PN_OK;
@@ -154,7 +153,8 @@ void pn_listening_keep_only(const char *first, const char *second)
 void pn_listening_drop_unused(void)
 {
 	if (pn_worker.kind == PN_WORKER_CONTROL) {
-		pn_listening_keep_only("control-socket", pn_worker.current->config->settings.control);
+		pn_listening_keep_only("control-socket",
+		                       pn_worker.current->config->settings.control);
 		return;
 	}
 	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {

@@ -37,7 +37,7 @@ enum {
 	MAX_FILE_SIZE = 64 * 1024 * 1024,
 	POLL_MS = 200,
 	ABORT_GRACE_MS = 2000,
-	SHORT_LIFE_MS = 5000,   /* a worker that lives shorter counts as failing to start */
+	SHORT_LIFE_MS = 5000,     /* a worker that lives shorter counts as failing to start */
 	START_MS = 5 * 60 * 1000, /* before the watchdog looks at a worker that starts */
 	FIRST_DELAY_MS = 50,
 	LONGEST_DELAY_MS = 30000,
@@ -48,7 +48,7 @@ enum worker_state {
 	WORKER_STARTING,   /* was told to prepare */
 	WORKER_READY,      /* has prepared the next generation */
 	WORKER_SERVING,
-	WORKER_LEAVING,    /* was told to stop */
+	WORKER_LEAVING, /* was told to stop */
 };
 
 /* A descriptor with its name: a listener, a key, a copy of a file. */
@@ -76,14 +76,14 @@ struct master_worker {
 	enum worker_state state;
 	enum pn_worker_kind kind;
 	unsigned number;
-	bool is_wanted;       /* is to be replaced when it ends */
+	bool is_wanted; /* is to be replaced when it ends */
 	pid_t pid;
 	int channel;
 	uint64_t started_ms;
 	uint64_t start_at_ms;
 	uint64_t delay_ms;
 	uint64_t abort_sent_ms;
-	bool said_replace;    /* in answer to prepare: it cannot use what is new, a fresh one could */
+	bool said_replace; /* in answer to prepare: it cannot use what is new, a fresh one could */
 	bool wants_replacing; /* and that is in use now */
 	pid_t replaces;       /* whom it stands in for once it serves; or 0 */
 };
@@ -93,7 +93,7 @@ static struct {
 	struct master_config *current;
 	struct master_config *next; /* while a reload is under way */
 	uint64_t reload_deadline_ms;
-	char reload_asker[32];      /* id of the control client, or "" */
+	char reload_asker[32]; /* id of the control client, or "" */
 	struct master_worker workers[PN_MAX_SLOTS];
 	struct pn_shared *shared;
 	int shared_descriptor;
@@ -148,7 +148,8 @@ static void list_add(struct descriptor_list *list, const char *name, int descrip
 static void list_free(struct descriptor_list *list, const struct descriptor_list *kept)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		if (kept == NULL || list_find(kept, list->items[i].name) != list->items[i].descriptor)
+		if (kept == NULL ||
+		    list_find(kept, list->items[i].name) != list->items[i].descriptor)
 			close(list->items[i].descriptor);
 		free(list->items[i].name);
 	}
@@ -170,11 +171,9 @@ static void free_config(struct master_config **config, const struct master_confi
 /* ---- a configuration: checked by a child, then opened ---- */
 
 static enum pn_status bind_listener(struct master_config *config, const char *name,
-				    const char *address, struct pn_error *error)
+                                    const char *address, struct pn_error *error)
 {
-	int descriptor = master.current == NULL
-				 ? -1
-				 : list_find(&master.current->listeners, name);
+	int descriptor = master.current == NULL ? -1 : list_find(&master.current->listeners, name);
 
 	if (list_find(&config->listeners, name) >= 0)
 		return PN_OK;
@@ -193,9 +192,9 @@ static enum pn_status bind_control_socket(struct master_config *config, struct p
 	if (strlen(config->flat.control_socket) >= PN_ADDRESS_TEXT_SIZE - 8) {
 		umask(before);
 		return pn_fail(error,
-			       "the path of the control socket is too long: set control_socket to "
-			       "one shorter than %d bytes",
-			       PN_ADDRESS_TEXT_SIZE - 8);
+		               "the path of the control socket is too long: set control_socket to "
+		               "one shorter than %d bytes",
+		               PN_ADDRESS_TEXT_SIZE - 8);
 	}
 	snprintf(address, sizeof(address), "unix:%s", config->flat.control_socket);
 	status = bind_listener(config, "control-socket", address, error);
@@ -203,7 +202,7 @@ static enum pn_status bind_control_socket(struct master_config *config, struct p
 	if (status == PN_OK && master.user.drops &&
 	    chown(config->flat.control_socket, master.user.uid, master.user.gid) != 0)
 		return pn_fail_errno(error, errno, "cannot give %s to its user",
-				     config->flat.control_socket);
+		                     config->flat.control_socket);
 	return status;
 }
 
@@ -217,7 +216,7 @@ static enum pn_status open_keys(struct master_config *config, struct pn_error *e
 		/* A copy: a key that is written over must not meet the certificate of before. */
 		if (access(keys->items[i], R_OK) != 0)
 			return pn_fail_errno(error, errno, "cannot read the private key %s",
-					     keys->items[i]);
+			                     keys->items[i]);
 		if (pn_file_snapshot(keys->items[i], MAX_FILE_SIZE, &descriptor, error) != PN_OK)
 			return PN_FAILED;
 		list_add(&config->keys, keys->items[i], descriptor);
@@ -255,20 +254,19 @@ static enum pn_status make_data_directory(const struct pn_flat *flat, struct pn_
 
 	if (mkdir(flat->data_directory, 0750) != 0 && errno != EEXIST)
 		return pn_fail_errno(error, errno, "cannot make the data directory %s",
-				     flat->data_directory);
-	if (master.user.drops &&
-	    chown(flat->data_directory, master.user.uid, master.user.gid) != 0)
+		                     flat->data_directory);
+	if (master.user.drops && chown(flat->data_directory, master.user.uid, master.user.gid) != 0)
 		return pn_fail_errno(error, errno, "cannot give %s to its user",
-				     flat->data_directory);
+		                     flat->data_directory);
 	snprintf(path, sizeof(path), "%s/postern.lock", flat->data_directory);
 	master.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (master.lock < 0)
 		return pn_fail_errno(error, errno, "cannot open %s", path);
 	if (flock(master.lock, LOCK_EX | LOCK_NB) != 0)
 		return pn_fail(error,
-			       "another gateway runs on %s: stop it first (postern stop), or give "
-			       "this one a data_directory of its own",
-			       flat->data_directory);
+		               "another gateway runs on %s: stop it first (postern stop), or give "
+		               "this one a data_directory of its own",
+		               flat->data_directory);
 	return PN_OK;
 }
 
@@ -280,24 +278,24 @@ static enum pn_status check_unchanged(const struct pn_flat *flat, struct pn_erro
 		const char *name;
 		const char *old_value;
 		const char *new_value;
-	} fixed[] = { { "data_directory", running->data_directory, flat->data_directory },
-		      { "control_socket", running->control_socket, flat->control_socket },
-		      { "user", running->user, flat->user },
-		      { "group", running->group, flat->group } };
+	} fixed[] = {{"data_directory", running->data_directory, flat->data_directory},
+	             {"control_socket", running->control_socket, flat->control_socket},
+	             {"user", running->user, flat->user},
+	             {"group", running->group, flat->group}};
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
 		if (strcmp(fixed[i].old_value, fixed[i].new_value) != 0)
 			return pn_fail(error,
-				       "%s cannot change while the gateway runs (\"%s\" to "
-				       "\"%s\"): stop it and start it again",
-				       fixed[i].name, fixed[i].old_value, fixed[i].new_value);
+			               "%s cannot change while the gateway runs (\"%s\" to "
+			               "\"%s\"): stop it and start it again",
+			               fixed[i].name, fixed[i].old_value, fixed[i].new_value);
 	}
 	return PN_OK;
 }
 
 /* Runs the check in a child, and opens everything that the workers will need. */
 static enum pn_status load_config(uint32_t number, struct master_config **config_out,
-				  struct pn_error *error)
+                                  struct pn_error *error)
 {
 	struct master_config *config = calloc(1, sizeof(*config));
 	enum pn_status status;
@@ -315,7 +313,7 @@ static enum pn_status load_config(uint32_t number, struct master_config **config
 		status = make_data_directory(&config->flat, error);
 	for (size_t i = 0; status == PN_OK && i < config->flat.listeners.count; i++)
 		status = bind_listener(config, config->flat.listeners.items[i],
-				       config->flat.listeners.items[i], error);
+		                       config->flat.listeners.items[i], error);
 	if (status == PN_OK && config->flat.control[0] != '\0')
 		status = bind_listener(config, config->flat.control, config->flat.control, error);
 	if (status == PN_OK)
@@ -333,11 +331,11 @@ static enum pn_status load_config(uint32_t number, struct master_config **config
 /* ---- workers ---- */
 
 static enum pn_status send_list(const struct master_worker *worker, const char *word,
-				const struct descriptor_list *list)
+                                const struct descriptor_list *list)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		if (pn_channel_send(worker->channel, list->items[i].descriptor, "%s\n%s", word,
-				    list->items[i].name) != PN_OK)
+		                    list->items[i].name) != PN_OK)
 			return PN_FAILED;
 	}
 	return PN_OK;
@@ -390,8 +388,8 @@ static void start_worker(struct master_worker *worker)
 	atomic_store(&slot->heartbeat_ms, worker->started_ms);
 	atomic_store(&slot->pid, worker->pid);
 	worker->state = WORKER_STARTING;
-	tell_prepare(worker, master.next != NULL && !master.has_served ? master.next
-								       : master.current);
+	tell_prepare(worker,
+	             master.next != NULL && !master.has_served ? master.next : master.current);
 }
 
 static struct master_worker *add_worker(enum pn_worker_kind kind, unsigned number)
@@ -441,8 +439,8 @@ static void want_workers(const struct pn_flat *flat)
 }
 
 /*
- * A new worker beside the old one, which serves until the new one does and then ends as its sessions
- * do. A successor that cannot start leaves the old one where it is.
+ * A new worker beside the old one, which serves until the new one does and then ends as its
+ * sessions do. A successor that cannot start leaves the old one where it is.
  */
 static void replace_worker(struct master_worker *worker)
 {
@@ -536,8 +534,8 @@ static void give_up_reload(const char *why)
 	answer_asker(text);
 }
 
-/* At the first start everybody counts. Later, a worker that is down or still starting does not hold a
- * reload up (it may be the reload that mends it): it comes up with what is in use by then. */
+/* At the first start everybody counts. Later, a worker that is down or still starting does not hold
+ * a reload up (it may be the reload that mends it): it comes up with what is in use by then. */
 static bool all_are_ready(void)
 {
 	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
@@ -663,8 +661,8 @@ static void begin_stop(const char *asker)
 		return;
 	master.is_stopping = true;
 	atomic_store(&master.shared->is_stopping, 1);
-	master.stop_deadline_ms = now_ms() + 5000 +
-				  (master.current == NULL ? 0 : master.current->flat.stop_grace_ms);
+	master.stop_deadline_ms =
+		now_ms() + 5000 + (master.current == NULL ? 0 : master.current->flat.stop_grace_ms);
 	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
 		struct master_worker *worker = &master.workers[i];
 
@@ -757,16 +755,15 @@ static void wake_everybody(void)
 
 static void tell_death(const struct master_worker *worker, int status)
 {
-	const struct pn_running *running =
-		&master.shared->slots[worker - master.workers].running;
+	const struct pn_running *running = &master.shared->slots[worker - master.workers].running;
 	char what[200] = "";
 
 	if (running->module[0] != '\0')
 		snprintf(what, sizeof(what), " while it ran %.31s %.47s (session %.23s%s%.23s)",
-			 running->module, running->hook,
-			 running->session[0] == '\0' ? "none" : running->session,
-			 running->transaction[0] == '\0' ? "" : ", transaction ",
-			 running->transaction);
+		         running->module, running->hook,
+		         running->session[0] == '\0' ? "none" : running->session,
+		         running->transaction[0] == '\0' ? "" : ", transaction ",
+		         running->transaction);
 	if (WIFSIGNALED(status))
 		say("%s %u (pid %d) was ended by signal %d (%s)%s%s",
 		    pn_worker_kind_name(worker->kind), worker->number, worker->pid,
@@ -794,7 +791,7 @@ static void worker_ended(struct master_worker *worker, int status)
 	/* One that keeps failing is started later and later; the others serve on. */
 	if (now_ms() - worker->started_ms < SHORT_LIFE_MS && worker->delay_ms > 0)
 		worker->delay_ms = worker->delay_ms * 2 > LONGEST_DELAY_MS ? LONGEST_DELAY_MS
-									   : worker->delay_ms * 2;
+		                                                           : worker->delay_ms * 2;
 	else if (now_ms() - worker->started_ms < SHORT_LIFE_MS)
 		worker->delay_ms = FIRST_DELAY_MS;
 	else
@@ -928,13 +925,13 @@ static void turn(void)
 	struct master_worker *owners[PN_MAX_SLOTS + 1];
 	nfds_t count = 1;
 
-	descriptors[0] = (struct pollfd){ .fd = master.signals, .events = POLLIN };
+	descriptors[0] = (struct pollfd){.fd = master.signals, .events = POLLIN};
 	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
 		if (master.workers[i].pid == 0)
 			continue;
 		owners[count] = &master.workers[i];
 		descriptors[count++] =
-			(struct pollfd){ .fd = master.workers[i].channel, .events = POLLIN };
+			(struct pollfd){.fd = master.workers[i].channel, .events = POLLIN};
 	}
 	if (poll(descriptors, count, sleep_ms()) < 0 && errno != EINTR)
 		abort();

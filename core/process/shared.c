@@ -10,7 +10,7 @@
 static enum pn_status map(int descriptor, struct pn_shared **shared_out, struct pn_error *error)
 {
 	void *memory = mmap(NULL, sizeof(struct pn_shared), PROT_READ | PROT_WRITE, MAP_SHARED,
-			    descriptor, 0);
+	                    descriptor, 0);
 
 	if (memory == MAP_FAILED)
 		return pn_fail_errno(error, errno, "cannot map the shared memory");
@@ -19,7 +19,7 @@ static enum pn_status map(int descriptor, struct pn_shared **shared_out, struct 
 }
 
 enum pn_status pn_shared_new(int *descriptor_out, struct pn_shared **shared_out,
-			     struct pn_error *error)
+                             struct pn_error *error)
 {
 	int descriptor = memfd_create("postern shared", 0);
 
@@ -75,7 +75,7 @@ static void change_count(struct pn_slot *own, uint64_t hash, int change)
 
 		if (found == hash) {
 			atomic_fetch_add_explicit(&entry->count, (uint32_t)change,
-						  memory_order_relaxed);
+			                          memory_order_relaxed);
 			return;
 		}
 		if (reusable == NULL && found != 0 &&
@@ -92,8 +92,8 @@ static void change_count(struct pn_slot *own, uint64_t hash, int change)
 	atomic_store_explicit(&reusable->hash, hash, memory_order_release);
 }
 
-uint32_t pn_shared_count_address(struct pn_shared *shared, struct pn_slot *own,
-				 const char *address, int change)
+uint32_t pn_shared_count_address(struct pn_shared *shared, struct pn_slot *own, const char *address,
+                                 int change)
 {
 	uint64_t hash = hash_text(address, strlen(address));
 	uint32_t sum = 0;

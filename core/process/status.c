@@ -48,7 +48,7 @@ bool pn_status_is_healthy(const struct pn_shared *shared)
 }
 
 static void print_slot(const struct pn_slot *slot, bool as_json, bool is_first,
-		       struct pn_buffer *out)
+                       struct pn_buffer *out)
 {
 	const struct pn_counters *counters = &slot->counters;
 	const char *kind = pn_worker_kind_name((enum pn_worker_kind)atomic_load(&slot->kind));
@@ -81,11 +81,12 @@ void pn_status_write(const struct pn_shared *shared, bool as_json, struct pn_buf
 	pn_date_rfc3339(atomic_load(&shared->started_wall_ms), date);
 	print(out,
 	      as_json ? "{\"healthy\":%s,\"since\":\"%s\",\"generation\":%u,\"reloads\":%llu,"
-			"\"worker_deaths\":%llu,\"worker_hangs\":%llu,\"workers\":["
-		      : "serving: %s, since %s, generation %u, reloads %llu, workers that died %llu, "
-			"that hung %llu\n",
+	                "\"worker_deaths\":%llu,\"worker_hangs\":%llu,\"workers\":["
+	              : "serving: %s, since %s, generation %u, reloads %llu, workers that died "
+	                "%llu, "
+	                "that hung %llu\n",
 	      as_json ? (pn_status_is_healthy(shared) ? "true" : "false")
-		      : (pn_status_is_healthy(shared) ? "yes" : "no"),
+	              : (pn_status_is_healthy(shared) ? "yes" : "no"),
 	      date, atomic_load(&shared->generation),
 	      (unsigned long long)atomic_load(&shared->reloads),
 	      (unsigned long long)atomic_load(&shared->worker_deaths),
@@ -101,7 +102,7 @@ void pn_status_write(const struct pn_shared *shared, bool as_json, struct pn_buf
 }
 
 static void metric(const struct pn_shared *shared, const char *name, const char *type,
-		   const char *help, size_t offset, struct pn_buffer *out)
+                   const char *help, size_t offset, struct pn_buffer *out)
 {
 	print(out, "# HELP postern_%s %s\n# TYPE postern_%s %s\n", name, help, name, type);
 	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {

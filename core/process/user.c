@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum pn_status pn_user_find(const char *user, const char *group, struct pn_user *user_out,
-			    struct pn_error *error)
+                            struct pn_error *error)
 {
 	const struct passwd *account;
 	const struct group *members;
@@ -19,9 +19,9 @@ enum pn_status pn_user_find(const char *user, const char *group, struct pn_user 
 	account = getpwnam(user);
 	if (account == NULL)
 		return pn_fail(error,
-			       "there is no user \"%s\" to run as: create it (adduser --system "
-			       "--group %s) or set user = \"…\"",
-			       user, user);
+		               "there is no user \"%s\" to run as: create it (adduser --system "
+		               "--group %s) or set user = \"…\"",
+		               user, user);
 	user_out->drops = true;
 	user_out->uid = account->pw_uid;
 	user_out->gid = account->pw_gid;
@@ -30,9 +30,9 @@ enum pn_status pn_user_find(const char *user, const char *group, struct pn_user 
 	members = getgrnam(group);
 	if (members == NULL)
 		return pn_fail(error,
-			       "there is no group \"%s\" to run as: create it or set group = \"\" "
-			       "for that of the user",
-			       group);
+		               "there is no group \"%s\" to run as: create it or set group = \"\" "
+		               "for that of the user",
+		               group);
 	user_out->gid = members->gr_gid;
 	return PN_OK;
 }

@@ -40,7 +40,7 @@ static struct pn_watch *channel_watch;
 static struct pn_timer *heartbeat;
 static struct pn_timer *grace;
 
-static const char *const kind_names[] = { "edge", "queue", "control", "tool" };
+static const char *const kind_names[] = {"edge", "queue", "control", "tool"};
 
 const char *pn_worker_kind_name(enum pn_worker_kind kind)
 {
@@ -118,8 +118,8 @@ static void stop_gracefully(void *unused)
 	}
 	grace = pn_timer_new((void (*)(void *))end_now, NULL);
 	pn_timer_set(grace, pn_worker.current == NULL
-				    ? 1
-				    : pn_worker.current->config->settings.stop_grace);
+	                            ? 1
+	                            : pn_worker.current->config->settings.stop_grace);
 }
 
 static void tell(const char *word, uint32_t number, const char *text)
@@ -158,9 +158,9 @@ static enum pn_status set_up(const struct pn_assembly *assembly, struct pn_error
 
 static void prepare(uint32_t number)
 {
-	const struct pn_assemble_settings settings = { .number = number,
-						       .key_descriptor = key_descriptor };
-	struct pn_error error = { .text = "" };
+	const struct pn_assemble_settings settings = {.number = number,
+	                                              .key_descriptor = key_descriptor};
+	struct pn_error error = {.text = ""};
 	struct pn_assembly *assembly;
 
 	if (pn_assemble(pn_worker.config_path, &settings, &assembly, &error) != PN_OK) {
@@ -230,9 +230,8 @@ static void use_prepared(uint32_t number)
 	pn_session_world.max_sessions_per_address =
 		pn_worker.current->config->settings.max_sessions_per_address;
 	pn_log_set_level((enum pn_log_level)pn_worker.current->config->settings.log_level);
-	status = pn_worker.kind == PN_WORKER_CONTROL
-			 ? pn_control_use(pn_worker.current, &error)
-			 : pn_listening_use(pn_worker.current, &error);
+	status = pn_worker.kind == PN_WORKER_CONTROL ? pn_control_use(pn_worker.current, &error)
+	                                             : pn_listening_use(pn_worker.current, &error);
 	if (status != PN_OK) {
 		pn_log(PN_LOG_ERROR, "worker", "%s", error.text);
 		end_now();
@@ -292,7 +291,7 @@ static enum pn_status start(struct pn_error *error)
 	    pn_loop_new(error) != PN_OK ||
 	    pn_loop_on_signal(SIGTERM, stop_gracefully, NULL, error) != PN_OK ||
 	    pn_watch_new(PN_CHANNEL_DESCRIPTOR, channel_ready, NULL, &channel_watch, error) !=
-		    PN_OK)
+	            PN_OK)
 		return PN_FAILED;
 	pn_worker.slot = &pn_worker.shared->slots[pn_worker.slot_index];
 	pn_running = &pn_worker.slot->running;
@@ -341,13 +340,13 @@ static void shut_down(void)
 }
 
 int pn_worker_main(enum pn_worker_kind kind, unsigned number, unsigned slot_index,
-		   const char *config_path)
+                   const char *config_path)
 {
 	static char name[32];
 	struct pn_error error;
 
 	snprintf(name, sizeof(name), kind == PN_WORKER_CONTROL ? "%s" : "%s-%u",
-		 pn_worker_kind_name(kind), number);
+	         pn_worker_kind_name(kind), number);
 	pn_worker.kind = kind;
 	pn_worker.number = number;
 	pn_worker.slot_index = slot_index;
@@ -355,7 +354,8 @@ int pn_worker_main(enum pn_worker_kind kind, unsigned number, unsigned slot_inde
 	pn_worker.config_path = config_path;
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
-	/* Ctrl-C, a terminal that closes and "reload, everybody" are for the master, who tells us. */
+	/* Ctrl-C, a terminal that closes and "reload, everybody" are for the master, who tells us.
+	 */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	/* One that hangs does not read that the master is gone, and would keep the ports. */

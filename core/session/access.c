@@ -98,7 +98,7 @@ struct pn_slice pn_session_hello(const struct pn_session *session)
  * only when it outgrows it, by half at least, so that a client that greets a thousand times with
  * ever longer names takes little. */
 static void keep_in_place(struct pn_session *session, struct pn_kept_text *place,
-			  struct pn_slice text)
+                          struct pn_slice text)
 {
 	if (text.size > place->capacity) {
 		place->capacity = text.size + text.size / 2 + 32;
@@ -180,7 +180,7 @@ struct pn_slice pn_session_note(const struct pn_session *session, struct pn_slic
 }
 
 struct pn_event *pn_session_event(struct pn_session *session, enum pn_log_level level,
-				  const char *what)
+                                  const char *what)
 {
 	struct pn_event *event = pn_event_new(level, what);
 

@@ -102,15 +102,13 @@ static void write_trail(struct hook_run *hook_run)
 	entry->cpu_ns = hook_run->cpu_ns;
 	entry->wall_ns = pn_clock_monotonic_ns() - hook_run->started_ns;
 	if (hook_run->failure != NULL)
-		entry->failure =
-			pn_arena_keep_text(trail->arena, pn_slice_of(hook_run->failure));
+		entry->failure = pn_arena_keep_text(trail->arena, pn_slice_of(hook_run->failure));
 	if (hook_run->run->request.about != NULL)
-		entry->subject = pn_arena_keep_text(trail->arena,
-						    pn_slice_of(hook_run->run->request.about));
+		entry->subject =
+			pn_arena_keep_text(trail->arena, pn_slice_of(hook_run->run->request.about));
 	if (hook_run->has_reply) {
 		entry->code = hook_run->reply.code;
-		entry->text =
-			pn_arena_keep_text(trail->arena, pn_slice_of(hook_run->reply.text));
+		entry->text = pn_arena_keep_text(trail->arena, pn_slice_of(hook_run->reply.text));
 	}
 	*trail->last = entry;
 	trail->last = &entry->next;
@@ -120,16 +118,16 @@ static void write_trail(struct hook_run *hook_run)
 static void fill_reply(struct pn_stage_result *result)
 {
 	bool is_connection = result->stage == PN_STAGE_CONNECTION_OPEN ||
-			     result->stage == PN_STAGE_CONNECTION_SECURED;
+	                     result->stage == PN_STAGE_CONNECTION_SECURED;
 
 	if (result->reply.code != 0)
 		return;
 	if (result->verdict == PN_VERDICT_REJECT)
 		pn_reply_set(&result->reply, is_connection ? 554 : 550, "5.7.1",
-			     "refused by policy");
+		             "refused by policy");
 	else if (result->verdict == PN_VERDICT_DEFER || result->verdict == PN_VERDICT_GREYLIST)
 		pn_reply_set(&result->reply, is_connection ? 421 : 451, "4.7.1",
-			     "not now, try again later");
+		             "not now, try again later");
 }
 
 /* The hook has spoken (or failed): what of it counts. */
@@ -139,17 +137,15 @@ static void take_verdict(struct hook_run *hook_run, enum pn_verdict verdict)
 	struct pn_stage_result *result = &run->result;
 
 	if (hook_run->failure == NULL && !pn_stage_allows(hook_run->call.stage, verdict))
-		hook_run->failure = pn_arena_print(run->request.arena,
-						   "%s does not know the verdict %s",
-						   pn_stage_name(hook_run->call.stage),
-						   pn_verdict_name(verdict));
+		hook_run->failure = pn_arena_print(
+			run->request.arena, "%s does not know the verdict %s",
+			pn_stage_name(hook_run->call.stage), pn_verdict_name(verdict));
 	if (hook_run->failure != NULL) {
 		verdict = verdict_of_failure(hook_run);
 		hook_run->has_reply = false;
 		hook_run->argument = NULL;
 		if (run->request.journal.undo != NULL)
-			run->request.journal.undo(run->request.transaction,
-						  hook_run->journal_mark);
+			run->request.journal.undo(run->request.transaction, hook_run->journal_mark);
 	}
 	hook_run->verdict = verdict;
 	write_trail(hook_run);
@@ -165,8 +161,8 @@ static void take_verdict(struct hook_run *hook_run, enum pn_verdict verdict)
 		result->reply = hook_run->reply;
 	else if (hook_run->failure != NULL)
 		pn_reply_set(&result->reply, verdict == PN_VERDICT_REJECT ? 554 : 451,
-			     verdict == PN_VERDICT_REJECT ? "5.3.0" : "4.3.0",
-			     "local error in processing");
+		             verdict == PN_VERDICT_REJECT ? "5.3.0" : "4.3.0",
+		             "local error in processing");
 }
 
 static void proceed(struct stage_run *run);
@@ -178,9 +174,8 @@ static void hook_answered(void *user, const struct pn_answer *answer)
 	enum pn_verdict verdict = hook_run->verdict;
 
 	if (answer->status != PN_OK && hook_run->failure == NULL)
-		hook_run->failure = answer->status == PN_TIMEOUT
-					    ? "no verdict within its time"
-					    : "its answer was lost";
+		hook_run->failure = answer->status == PN_TIMEOUT ? "no verdict within its time"
+		                                                 : "its answer was lost";
 	run->waiting--;
 	take_verdict(hook_run, verdict);
 	proceed(run);
@@ -242,7 +237,8 @@ static void proceed(struct stage_run *run)
 	if (run->is_starting)
 		return;
 	run->is_starting = true;
-	while (run->next_hook < run->chain->count && (run->request.all_at_once || !run->has_ended)) {
+	while (run->next_hook < run->chain->count &&
+	       (run->request.all_at_once || !run->has_ended)) {
 		const struct pn_chain_hook *hook = &run->chain->hooks[run->next_hook++];
 		bool waits = concerns(run, hook) && start_hook(run, hook);
 
@@ -262,9 +258,9 @@ void pn_stage_run(const struct pn_stage_request *request, pn_stage_done_function
 	struct stage_run *run;
 
 	if (chain->count == 0) {
-		const struct pn_stage_result nothing = { .struct_size = sizeof(nothing),
-							 .stage = request->stage,
-							 .recipient = request->recipient };
+		const struct pn_stage_result nothing = {.struct_size = sizeof(nothing),
+		                                        .stage = request->stage,
+		                                        .recipient = request->recipient};
 
 		done(user, &nothing);
 		return;
@@ -281,7 +277,7 @@ void pn_stage_run(const struct pn_stage_request *request, pn_stage_done_function
 }
 
 enum pn_verdict pn_refuse(const struct pn_stage_call *call, unsigned code, const char *enhanced,
-			  const char *format, ...)
+                          const char *format, ...)
 {
 	struct hook_run *hook_run = hook_run_of(call);
 	char text[256];
@@ -296,7 +292,7 @@ enum pn_verdict pn_refuse(const struct pn_stage_call *call, unsigned code, const
 }
 
 static enum pn_verdict with_argument(const struct pn_stage_call *call, struct pn_slice argument,
-				     enum pn_verdict verdict)
+                                     enum pn_verdict verdict)
 {
 	hook_run_of(call)->argument = pn_arena_keep_text(call->arena, argument);
 	return verdict;
@@ -346,7 +342,7 @@ void pn_hook_add_cpu(const struct pn_stage_call *call, uint64_t nanoseconds)
 	hook_run_of(call)->cpu_ns += nanoseconds;
 }
 
-static const char *const mode_names[] = { "decide", "observe", "shadow" };
+static const char *const mode_names[] = {"decide", "observe", "shadow"};
 
 enum pn_status pn_trail_json(const struct pn_trail *trail, struct pn_buffer *out)
 {
@@ -355,8 +351,9 @@ enum pn_status pn_trail_json(const struct pn_trail *trail, struct pn_buffer *out
 	for (const struct pn_trail_entry *entry = trail->first; entry != NULL && status == PN_OK;
 	     entry = entry->next) {
 		status = pn_buffer_print(
-			out, "%s{\"stage\":\"%s\",\"verdict\":\"%s\",\"mode\":\"%s\",\"cpu_us\":%llu,"
-			     "\"wall_us\":%llu,\"hook\":",
+			out,
+			"%s{\"stage\":\"%s\",\"verdict\":\"%s\",\"mode\":\"%s\",\"cpu_us\":%llu,"
+			"\"wall_us\":%llu,\"hook\":",
 			entry == trail->first ? "" : ",", pn_stage_name(entry->stage),
 			pn_verdict_name(entry->verdict), mode_names[entry->mode],
 			(unsigned long long)(entry->cpu_ns / 1000),

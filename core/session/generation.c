@@ -30,7 +30,7 @@ void pn_generation_drop(struct pn_generation **generation)
 }
 
 const void *pn_generation_config(const struct pn_generation *generation,
-				 const struct pn_instance *instance)
+                                 const struct pn_instance *instance)
 {
 	for (size_t i = 0; i < generation->instance_count; i++) {
 		if (generation->instances[i].instance == instance)
@@ -40,7 +40,7 @@ const void *pn_generation_config(const struct pn_generation *generation,
 }
 
 const struct pn_domain *pn_generation_domain(const struct pn_generation *generation,
-					     struct pn_slice name)
+                                             struct pn_slice name)
 {
 	for (size_t i = 0; i < generation->domain_count; i++) {
 		if (pn_slice_equal_ignore_case(pn_slice_of(generation->domains[i].name), name))

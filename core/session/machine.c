@@ -30,8 +30,8 @@ static void enter(struct pn_session *session, const char *entry)
 {
 	session->in_entry = true;
 	pn_running_enter(session->instance != NULL ? session->instance->name
-						   : session->protocol->name,
-			 entry, session->id, session->transaction_id);
+	                                           : session->protocol->name,
+	                 entry, session->id, session->transaction_id);
 }
 
 static enum pn_next leave(struct pn_session *session, enum pn_next next)
@@ -43,18 +43,18 @@ static enum pn_next leave(struct pn_session *session, enum pn_next next)
 }
 
 static enum pn_next call_line(struct pn_session *session, enum pn_line_problem problem,
-			      struct pn_slice text)
+                              struct pn_slice text)
 {
-	const struct pn_line line = { sizeof(line), problem, text };
+	const struct pn_line line = {sizeof(line), problem, text};
 
 	enter(session, "line");
 	return leave(session, session->protocol->line(session, session->state, &line));
 }
 
 static enum pn_next call_data(struct pn_session *session, enum pn_line_problem problem,
-			      struct pn_slice bytes, bool is_last)
+                              struct pn_slice bytes, bool is_last)
 {
-	const struct pn_data data = { sizeof(data), problem, bytes, is_last };
+	const struct pn_data data = {sizeof(data), problem, bytes, is_last};
 
 	enter(session, "data");
 	return leave(session, session->protocol->data(session, session->state, &data));
@@ -75,7 +75,7 @@ static bool feed_line(struct pn_session *session, struct pn_slice *window)
 		return found;
 	}
 	if (!pn_frame_line(*window, session->line_limit, &session->scanned, &problem, &text,
-			   &consumed))
+	                   &consumed))
 		return false;
 	session->scanned = 0;
 	if (problem == PN_LINE_TOO_LONG) {
@@ -175,8 +175,7 @@ static void take_input(struct pn_session *session, struct pn_slice bytes)
 	if (session->input.size == 0)
 		used = feed(session, bytes);
 	if (used < bytes.size &&
-	    pn_buffer_append(&session->input,
-			     pn_slice_behind(bytes, used)) != PN_OK) {
+	    pn_buffer_append(&session->input, pn_slice_behind(bytes, used)) != PN_OK) {
 		pn_session_abort(session, PN_CLOSE_TROUBLE);
 		return;
 	}
@@ -236,11 +235,11 @@ bool pn_session_flush(struct pn_session *session)
 {
 	while (session->output_done < session->output.size) {
 		size_t written = 0;
-		enum pn_stream_result result = pn_stream_write(
-			session->stream,
-			pn_slice_make(session->output.data + session->output_done,
-				      session->output.size - session->output_done),
-			&written);
+		enum pn_stream_result result =
+			pn_stream_write(session->stream,
+		                        pn_slice_make(session->output.data + session->output_done,
+		                                      session->output.size - session->output_done),
+		                        &written);
 
 		if (result == PN_STREAM_AGAIN)
 			return true;
@@ -282,7 +281,7 @@ static void call_drained(struct pn_session *session)
 
 static void call_event(struct pn_session *session, enum pn_event_kind kind)
 {
-	const struct pn_session_event_info info = { .struct_size = sizeof(info), .kind = kind };
+	const struct pn_session_event_info info = {.struct_size = sizeof(info), .kind = kind};
 	enum pn_next next;
 
 	if (session->protocol->event == NULL) {
@@ -300,7 +299,7 @@ static void call_event(struct pn_session *session, enum pn_event_kind kind)
  * data, never while an answer is open. */
 static void deliver_events(struct pn_session *session)
 {
-	static const enum pn_event_kind kinds[] = { PN_EVENT_MAILBOX_CHANGED, PN_EVENT_STOPPING };
+	static const enum pn_event_kind kinds[] = {PN_EVENT_MAILBOX_CHANGED, PN_EVENT_STOPPING};
 
 	if (session->next != PN_NEXT_LINE && session->next != PN_NEXT_ANSWER_OR_LINE)
 		return;
@@ -376,8 +375,8 @@ static void finish_closing(struct pn_session *session)
 	pn_timer_set(session->deadline, LINGER_MS);
 }
 
-/* The session waits for what cannot come. Whoever asked a server something is told, and may have last
- * words; a client that is gone has been served. */
+/* The session waits for what cannot come. Whoever asked a server something is told, and may have
+ * last words; a client that is gone has been served. */
 static void end_of_input(struct pn_session *session)
 {
 	if (session->is_client)
@@ -392,8 +391,8 @@ static void end_of_input(struct pn_session *session)
 
 static void set_deadline(struct pn_session *session)
 {
-	bool waits_for_client = wants_input(session) || unsent(session) > 0 ||
-				session->phase == PN_PHASE_FLUSHING;
+	bool waits_for_client =
+		wants_input(session) || unsent(session) > 0 || session->phase == PN_PHASE_FLUSHING;
 
 	if (session->phase == PN_PHASE_LINGERING || session->phase >= PN_PHASE_ENDING)
 		return;
@@ -406,8 +405,8 @@ static void set_deadline(struct pn_session *session)
 	}
 }
 
-/* Whether there is something to do that no event of the socket will bring: the flush at the end of a
- * turn may have made the room that the session waited for. */
+/* Whether there is something to do that no event of the socket will bring: the flush at the end of
+ * a turn may have made the room that the session waited for. */
 static bool can_go_on(const struct pn_session *session)
 {
 	switch (session->next) {
@@ -451,10 +450,10 @@ void pn_session_settle(struct pn_session *session)
 	/* While an answer is open the socket stays watched: most clients say nothing meanwhile, and
 	 * two system calls are saved. If it does speak, socket_ready stops watching. */
 	pn_stream_want(session->stream,
-		       wants_input(session) || session->phase == PN_PHASE_LINGERING ||
-			       (session->next == PN_NEXT_ANSWER && !session->input_ended &&
-				session->phase == PN_PHASE_RUNNING),
-		       unsent(session) > 0);
+	               wants_input(session) || session->phase == PN_PHASE_LINGERING ||
+	                       (session->next == PN_NEXT_ANSWER && !session->input_ended &&
+	                        session->phase == PN_PHASE_RUNNING),
+	               unsent(session) > 0);
 	if (wants_input(session) && pn_stream_has_pending(session->stream))
 		pn_task_queue(&session->task);
 }
@@ -465,7 +464,7 @@ void pn_session_proceed(struct pn_session *session, enum pn_next next)
 	if (session->phase == PN_PHASE_RUNNING && next == PN_NEXT_AGAIN)
 		call_drained(session);
 	else if (session->phase == PN_PHASE_RUNNING && wants_input(session) &&
-		 pn_stream_has_pending(session->stream))
+	         pn_stream_has_pending(session->stream))
 		read_input(session);
 	act(session);
 	pn_session_settle(session);
@@ -524,8 +523,8 @@ static void deadline_passed(void *user)
 	}
 	if (session->phase != PN_PHASE_RUNNING || unsent(session) > PN_OUTPUT_HIGH) {
 		pn_session_abort(session, session->phase == PN_PHASE_LINGERING
-						  ? session->close_reason
-						  : PN_CLOSE_DEADLINE);
+		                                  ? session->close_reason
+		                                  : PN_CLOSE_DEADLINE);
 		return;
 	}
 	call_event(session, PN_EVENT_DEADLINE);
@@ -561,8 +560,8 @@ size_t pn_session_count(void)
 }
 
 struct pn_session *pn_session_new(struct pn_generation *generation, struct pn_instance *instance,
-				  const struct pn_protocol *protocol, int descriptor,
-				  struct pn_error *error)
+                                  const struct pn_protocol *protocol, int descriptor,
+                                  struct pn_error *error)
 {
 	struct pn_arena *arena = pn_arena_new();
 	struct pn_session *session = PN_ARENA_NEW(arena, struct pn_session);
@@ -629,8 +628,8 @@ static void free_session(struct pn_task *task)
 		pn_session_world.session_ended();
 }
 
-static const char *const reason_names[] = { "finished", "closed by peer", "deadline",
-					    "gateway stops", "connection trouble", "refused" };
+static const char *const reason_names[] = {"finished",      "closed by peer",     "deadline",
+                                           "gateway stops", "connection trouble", "refused"};
 
 static void write_history(struct pn_session *session)
 {
@@ -640,16 +639,15 @@ static void write_history(struct pn_session *session)
 	pn_event_text(event, "listener", pn_slice_of(session->listener));
 	pn_event_text(event, "reason", pn_slice_of(reason_names[session->close_reason]));
 	pn_event_text(event, "hello", pn_session_hello(session));
-	pn_event_text(event, "tls",
-		      pn_slice_of(session->stream == NULL
-					  ? ""
-					  : pn_stream_tls_version(session->stream)));
+	pn_event_text(
+		event, "tls",
+		pn_slice_of(session->stream == NULL ? "" : pn_stream_tls_version(session->stream)));
 	pn_event_number(event, "bytes_in", (int64_t)session->bytes_in);
 	pn_event_number(event, "bytes_out", (int64_t)session->bytes_out);
 	pn_event_number(event, "messages", session->transactions_accepted);
 	pn_event_number(event, "generation", session->generation->number);
 	pn_event_number(event, "milliseconds",
-			(int64_t)((pn_clock_monotonic_ns() - session->started_ns) / 1000000));
+	                (int64_t)((pn_clock_monotonic_ns() - session->started_ns) / 1000000));
 	if (session->trail.first != NULL) {
 		pn_buffer_init(&trail, 128 * 1024);
 		if (pn_trail_json(&session->trail, &trail) == PN_OK)
@@ -738,8 +736,8 @@ void pn_session_raise(struct pn_session *session, const struct pn_session_event_
 
 void pn_sessions_stop(void)
 {
-	const struct pn_session_event_info info = { .struct_size = sizeof(info),
-						    .kind = PN_EVENT_STOPPING };
+	const struct pn_session_event_info info = {.struct_size = sizeof(info),
+	                                           .kind = PN_EVENT_STOPPING};
 
 	for (struct pn_session *session = sessions.first; session != NULL;
 	     session = session->next_session)

@@ -19,7 +19,7 @@
 enum { HANDSHAKE_MS = 60 * 1000 };
 
 static void run_open(struct pn_session *session, enum pn_answer_kind kind, enum pn_status status,
-		     const void *result, const struct pn_error *error)
+                     const void *result, const struct pn_error *error)
 {
 	const struct pn_answer answer = {
 		.struct_size = sizeof(answer),
@@ -49,8 +49,7 @@ static void connection_judged(void *user, const struct pn_stage_result *result)
 	run_open(session, PN_ANSWER_VERDICT, PN_OK, result, NULL);
 }
 
-static void ask_stage(struct pn_session *session, enum pn_stage stage,
-		      pn_stage_done_function *done)
+static void ask_stage(struct pn_session *session, enum pn_stage stage, pn_stage_done_function *done)
 {
 	const struct pn_stage_request request = {
 		.stage = stage,
@@ -66,9 +65,9 @@ static void ask_stage(struct pn_session *session, enum pn_stage stage,
 
 static void refuse_too_many(struct pn_session *session)
 {
-	struct pn_stage_result result = { .struct_size = sizeof(result),
-					  .stage = PN_STAGE_CONNECTION_OPEN,
-					  .verdict = PN_VERDICT_DEFER };
+	struct pn_stage_result result = {.struct_size = sizeof(result),
+	                                 .stage = PN_STAGE_CONNECTION_OPEN,
+	                                 .verdict = PN_VERDICT_DEFER};
 
 	pn_reply_set(&result.reply, 421, "4.7.0", "too many connections from your address");
 	connection_judged(session, &result);
@@ -89,8 +88,8 @@ void pn_session_opened(struct pn_session *session)
 	}
 	number = pn_socket_take_error(pn_stream_descriptor(session->stream));
 	if (number != 0) {
-		enum pn_status status = pn_fail_errno(&error, number, "cannot connect to %s",
-						      session->peer);
+		enum pn_status status =
+			pn_fail_errno(&error, number, "cannot connect to %s", session->peer);
 
 		session->input_ended = true;
 		run_open(session, PN_ANSWER_CONNECT, status, NULL, &error);
@@ -107,8 +106,8 @@ void pn_session_opened(struct pn_session *session)
 void pn_session_connect_late(struct pn_session *session)
 {
 	struct pn_error error;
-	enum pn_status status = pn_fail_with(PN_TIMEOUT, &error, "cannot connect to %s: no answer in time",
-					     session->peer);
+	enum pn_status status = pn_fail_with(
+		PN_TIMEOUT, &error, "cannot connect to %s: no answer in time", session->peer);
 
 	session->input_ended = true;
 	run_open(session, PN_ANSWER_CONNECT, status, NULL, &error);
@@ -146,8 +145,8 @@ static void secured_at_once(void *user, const struct pn_stage_result *result)
 
 void pn_session_secured(struct pn_session *session, bool is_up, const char *why)
 {
-	struct pn_stage_result none = { .struct_size = sizeof(none),
-					.stage = PN_STAGE_CONNECTION_SECURED };
+	struct pn_stage_result none = {.struct_size = sizeof(none),
+	                               .stage = PN_STAGE_CONNECTION_SECURED};
 	struct pn_error error;
 
 	pn_stream_want(session->stream, false, false);
@@ -185,7 +184,7 @@ void pn_session_secured(struct pn_session *session, bool is_up, const char *why)
 		secured_judged(session, &none);
 	else
 		ask_stage(session, PN_STAGE_CONNECTION_SECURED,
-			  session->tls_at_once ? secured_at_once : secured_judged);
+		          session->tls_at_once ? secured_at_once : secured_judged);
 }
 
 void pn_session_continue_handshake(struct pn_session *session)
@@ -230,8 +229,8 @@ void pn_session_start_handshake(struct pn_session *session)
 	session->phase = PN_PHASE_HANDSHAKE;
 	session->tls_allowed = false;
 	pn_stream_set_tls(session->stream, session->is_client
-						   ? pn_tls_connect(session->tls_name)
-						   : pn_tls_accept(session->generation->tls));
+	                                           ? pn_tls_connect(session->tls_name)
+	                                           : pn_tls_accept(session->generation->tls));
 	pn_timer_set(session->deadline, HANDSHAKE_MS);
 	pn_session_continue_handshake(session);
 }
@@ -239,9 +238,9 @@ void pn_session_start_handshake(struct pn_session *session)
 void pn_session_accept(const struct pn_accepted *accepted)
 {
 	struct pn_error error;
-	struct pn_session *session = pn_session_new(accepted->generation, accepted->instance,
-						    accepted->instance->module->protocol,
-						    accepted->descriptor, &error);
+	struct pn_session *session =
+		pn_session_new(accepted->generation, accepted->instance,
+	                       accepted->instance->module->protocol, accepted->descriptor, &error);
 
 	if (session == NULL) {
 		pn_log(PN_LOG_ERROR, "accept", "%s", error.text);
@@ -261,7 +260,7 @@ void pn_session_accept(const struct pn_accepted *accepted)
 }
 
 enum pn_status pn_connect(struct pn_instance *instance, const struct pn_connect *request,
-			  struct pn_error *error)
+                          struct pn_error *error)
 {
 	struct pn_socket_address address;
 	struct pn_session *session;
@@ -271,7 +270,7 @@ enum pn_status pn_connect(struct pn_instance *instance, const struct pn_connect 
 	    pn_socket_connect(&address, request->source_address, &descriptor, error) != PN_OK)
 		return PN_FAILED;
 	session = pn_session_new(pn_generation_current, instance, request->protocol, descriptor,
-				 error);
+	                         error);
 	if (session == NULL)
 		return PN_FAILED;
 	session->is_client = true;

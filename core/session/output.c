@@ -13,8 +13,8 @@ void pn_session_write(struct pn_session *session, struct pn_slice bytes)
 {
 	if (session->phase >= PN_PHASE_LINGERING)
 		return;
-	/* A module that goes on writing although the output is high has a bug that must not take the
-	 * memory of everybody: its session ends. */
+	/* A module that goes on writing although the output is high has a bug that must not take
+	 * the memory of everybody: its session ends. */
 	if (pn_buffer_append(&session->output, bytes) != PN_OK) {
 		pn_session_log(session, "the module wrote more than a session may hold");
 		session->output.size = session->output_done;
@@ -95,7 +95,8 @@ static void stage_answered(void *user, const struct pn_stage_result *result)
 
 struct pn_arena *pn_session_step_arena(struct pn_session *session)
 {
-	/* Two in turn: the answer to the last question may still be read while the next is asked. */
+	/* Two in turn: the answer to the last question may still be read while the next is asked.
+	 */
 	struct pn_arena **step = &session->steps[session->step++ & 1];
 
 	if (*step == NULL)

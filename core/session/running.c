@@ -16,7 +16,7 @@ static void put(char *room, size_t size, const char *text)
 }
 
 void pn_running_enter(const char *module, const char *hook, const char *session,
-		      const char *transaction)
+                      const char *transaction)
 {
 	put(pn_running->session, sizeof(pn_running->session), session);
 	put(pn_running->transaction, sizeof(pn_running->transaction), transaction);

@@ -23,7 +23,7 @@ static void settle(struct pn_session *session)
 		return;
 	}
 	pn_stream_want(session->stream, !session->input_ended && waiting(other) < PN_OUTPUT_LOW,
-		       waiting(session) > 0);
+	               waiting(session) > 0);
 }
 
 /* One side said that it has no more: what is left goes out, then both end. */

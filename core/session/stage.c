@@ -8,20 +8,24 @@ static const struct {
 	const char *name;
 	const char *summary;
 	uint32_t verdicts;
-} stages[PN_STAGE_COUNT] = {
-	[PN_STAGE_NONE] = { "none", "", 0 },
-#define STAGE_ROW(identifier, stage_name, allowed, text) \
-	[PN_STAGE_##identifier] = { stage_name, text, allowed },
-	PN_STAGE_TABLE(STAGE_ROW)
+} stages[PN_STAGE_COUNT] = {[PN_STAGE_NONE] = {"none", "", 0},
+#define STAGE_ROW(identifier, stage_name, allowed, text)                                           \
+	[PN_STAGE_##identifier] = {stage_name, text, allowed},
+                            PN_STAGE_TABLE(STAGE_ROW)
 #undef STAGE_ROW
 };
 
 static const char *const verdict_names[] = {
-	[PN_VERDICT_CONTINUE] = "continue", [PN_VERDICT_ACCEPT] = "accept",
-	[PN_VERDICT_REJECT] = "reject",	    [PN_VERDICT_DEFER] = "defer",
-	[PN_VERDICT_DROP] = "drop",	    [PN_VERDICT_DISCARD] = "discard",
-	[PN_VERDICT_QUARANTINE] = "quarantine", [PN_VERDICT_HOLD] = "hold",
-	[PN_VERDICT_REDIRECT] = "redirect", [PN_VERDICT_GREYLIST] = "greylist",
+	[PN_VERDICT_CONTINUE] = "continue",
+	[PN_VERDICT_ACCEPT] = "accept",
+	[PN_VERDICT_REJECT] = "reject",
+	[PN_VERDICT_DEFER] = "defer",
+	[PN_VERDICT_DROP] = "drop",
+	[PN_VERDICT_DISCARD] = "discard",
+	[PN_VERDICT_QUARANTINE] = "quarantine",
+	[PN_VERDICT_HOLD] = "hold",
+	[PN_VERDICT_REDIRECT] = "redirect",
+	[PN_VERDICT_GREYLIST] = "greylist",
 	[PN_VERDICT_PENDING] = "pending",
 };
 

@@ -56,7 +56,7 @@ static struct {
 	struct slot **ready_last;
 	struct pn_task deliver;
 	struct pn_timer *sweep;
-} tickets = { .ready_last = &tickets.ready_first };
+} tickets = {.ready_last = &tickets.ready_first};
 
 static struct slot *slot_at(uint32_t index)
 {
@@ -141,7 +141,7 @@ static void deliver_one(struct slot *slot)
 	struct pn_answer answer = {
 		.struct_size = sizeof(answer),
 		.kind = slot->kind,
-		.ticket = { slot->index, slot->generation },
+		.ticket = {slot->index, slot->generation},
 		.status = slot->status,
 		.result = slot->result,
 		.error = slot->error,
@@ -194,8 +194,8 @@ static void sweep(void *unused)
 			struct slot *slot = &tickets.chunks[chunk][i];
 
 			if (slot->deadline_ms != 0 && slot->deadline_ms <= now)
-				pn_ticket_answer((struct pn_ticket){ slot->index, slot->generation },
-						 PN_ANSWER_TIMER, PN_TIMEOUT, NULL, NULL, NULL);
+				pn_ticket_answer((struct pn_ticket){slot->index, slot->generation},
+				                 PN_ANSWER_TIMER, PN_TIMEOUT, NULL, NULL, NULL);
 		}
 	}
 	if (tickets.swept_count > 0)
@@ -206,8 +206,8 @@ static void deadline_passed(void *user)
 {
 	struct slot *slot = user;
 
-	pn_ticket_answer((struct pn_ticket){ slot->index, slot->generation }, PN_ANSWER_TIMER,
-			 PN_TIMEOUT, NULL, NULL, NULL);
+	pn_ticket_answer((struct pn_ticket){slot->index, slot->generation}, PN_ANSWER_TIMER,
+	                 PN_TIMEOUT, NULL, NULL, NULL);
 }
 
 void pn_ticket_set_deadline(struct pn_ticket ticket, uint64_t milliseconds)
@@ -230,7 +230,7 @@ void pn_ticket_set_deadline(struct pn_ticket ticket, uint64_t milliseconds)
 }
 
 struct pn_ticket pn_ticket_open_unlimited(struct pn_session *session,
-					  pn_answered_function *answered, void *user)
+                                          pn_answered_function *answered, void *user)
 {
 	struct slot *slot;
 
@@ -245,11 +245,11 @@ struct pn_ticket pn_ticket_open_unlimited(struct pn_session *session,
 	slot->user = user;
 	slot->owner = user;
 	join_session(slot, session);
-	return (struct pn_ticket){ slot->index, slot->generation };
+	return (struct pn_ticket){slot->index, slot->generation};
 }
 
 struct pn_ticket pn_ticket_open(struct pn_session *session, pn_answered_function *answered,
-				void *user, uint64_t deadline_ms)
+                                void *user, uint64_t deadline_ms)
 {
 	struct pn_ticket ticket = pn_ticket_open_unlimited(session, answered, user);
 
@@ -263,13 +263,13 @@ struct pn_ticket pn_session_ticket(struct pn_session *session, uint64_t deadline
 }
 
 bool pn_ticket_answer(struct pn_ticket ticket, enum pn_answer_kind kind, enum pn_status status,
-		      void *result, void (*release)(void *result), const struct pn_error *error)
+                      void *result, void (*release)(void *result), const struct pn_error *error)
 {
 	struct slot *slot = find(ticket);
 	/* A timeout that was not told yet gives way to the answer. Else who answers would find the
 	 * ticket stale, and free what the callback of the timeout still looks at. */
 	bool is_just_in_time = slot != NULL && slot->has_answer && slot->kind == PN_ANSWER_TIMER &&
-			       slot->status == PN_TIMEOUT && kind != PN_ANSWER_TIMER;
+	                       slot->status == PN_TIMEOUT && kind != PN_ANSWER_TIMER;
 
 	pn_assert_on_loop();
 	if (slot == NULL || (slot->has_answer && !is_just_in_time)) {

@@ -5,7 +5,7 @@
 #include "session/generation.h"
 
 struct pn_account *pn_account_new(struct pn_arena *arena, struct pn_slice name,
-				  struct pn_instance *store)
+                                  struct pn_instance *store)
 {
 	struct pn_account *account = PN_ARENA_NEW(arena, struct pn_account);
 

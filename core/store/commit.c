@@ -75,7 +75,7 @@ struct pn_mutation *pn_commit_add(struct pn_commit *commit, enum pn_mutation_kin
 }
 
 void pn_store_commit(const struct pn_account *account, struct pn_commit *commit,
-		     struct pn_ticket ticket)
+                     struct pn_ticket ticket)
 {
 	struct commit_box *box = (struct commit_box *)commit;
 
@@ -107,5 +107,5 @@ void pn_commit_done(struct pn_commit *commit, enum pn_status status)
 	if (status == PN_OK || status == PN_FAILED)
 		tell_watchers(commit);
 	pn_ticket_answer(box->ticket, PN_ANSWER_STORE, status, commit, free_commit,
-			 status == PN_OK ? NULL : &commit->error);
+	                 status == PN_OK ? NULL : &commit->error);
 }

@@ -56,7 +56,7 @@ static bool has_account(const struct lookup *lookup, struct pn_slice name)
 }
 
 static const struct pn_instance *store_named(const struct pn_generation *generation,
-					     struct pn_slice name)
+                                             struct pn_slice name)
 {
 	for (size_t i = 0; i < generation->instance_count; i++) {
 		const struct pn_instance *instance = generation->instances[i].instance;
@@ -69,7 +69,7 @@ static const struct pn_instance *store_named(const struct pn_generation *generat
 }
 
 static enum pn_lookup_outcome add_account(struct lookup *lookup, const struct pn_domain *domain,
-					  const struct pn_directory_entry *entry)
+                                          const struct pn_directory_entry *entry)
 {
 	struct pn_lookup_account *account = &lookup->accounts[lookup->result.account_count];
 
@@ -77,35 +77,37 @@ static enum pn_lookup_outcome add_account(struct lookup *lookup, const struct pn
 		return PN_LOOKUP_FOUND;
 	account->name = entry->account;
 	account->quota_bytes = entry->quota_bytes;
-	account->store = entry->store.size == 0
-				 ? domain->store
-				 : (struct pn_instance *)(uintptr_t)store_named(lookup->generation,
-										entry->store);
+	account->store = entry->store.size == 0 ? domain->store
+	                                        : (struct pn_instance *)(uintptr_t)store_named(
+							  lookup->generation, entry->store);
 	if (account->store == NULL) {
-		(void)pn_fail(&lookup->result.error, "the account %.*s names a store that is not "
-						     "configured",
-			      PN_SLICE_ARGS(entry->account));
+		(void)pn_fail(&lookup->result.error,
+		              "the account %.*s names a store that is not "
+		              "configured",
+		              PN_SLICE_ARGS(entry->account));
 		return PN_LOOKUP_FAILED;
 	}
 	lookup->result.account_count++;
 	return PN_LOOKUP_FOUND;
 }
 
-static enum pn_lookup_outcome add_target(struct lookup *lookup, struct pn_slice text, unsigned depth)
+static enum pn_lookup_outcome add_target(struct lookup *lookup, struct pn_slice text,
+                                         unsigned depth)
 {
 	struct target *target = &lookup->targets[lookup->target_count];
 
 	if (depth > MAX_ALIAS_DEPTH || lookup->target_count == MAX_TARGETS) {
-		(void)pn_fail(&lookup->result.error,
-			      "the aliases of this address are nested deeper than %d or lead to more "
-			      "than %d addresses",
-			      MAX_ALIAS_DEPTH, MAX_TARGETS);
+		(void)pn_fail(
+			&lookup->result.error,
+			"the aliases of this address are nested deeper than %d or lead to more "
+			"than %d addresses",
+			MAX_ALIAS_DEPTH, MAX_TARGETS);
 		return PN_LOOKUP_FAILED;
 	}
 	if (pn_address_parse(text, true, lookup->arena, &target->address) != PN_OK) {
 		(void)pn_fail(&lookup->result.error,
-			      "an alias leads to \"%.*s\", which is not an address",
-			      PN_SLICE_ARGS(text));
+		              "an alias leads to \"%.*s\", which is not an address",
+		              PN_SLICE_ARGS(text));
 		return PN_LOOKUP_FAILED;
 	}
 	target->depth = depth;
@@ -115,7 +117,7 @@ static enum pn_lookup_outcome add_target(struct lookup *lookup, struct pn_slice 
 
 /* What a directory said of a target. */
 static enum pn_lookup_outcome take_entry(struct lookup *lookup, const struct target *target,
-					 const struct pn_domain *domain)
+                                         const struct pn_domain *domain)
 {
 	const struct pn_directory_entry *entry = &lookup->entry;
 	enum pn_lookup_outcome outcome = PN_LOOKUP_FOUND;
@@ -125,7 +127,7 @@ static enum pn_lookup_outcome take_entry(struct lookup *lookup, const struct tar
 	/* An alias that leads nowhere is a mistake here, not the sender's. */
 	if (lookup->status == PN_NOT_FOUND)
 		(void)pn_fail(&lookup->result.error, "an alias leads to %.*s, which does not exist",
-			      PN_SLICE_ARGS(target->address.text));
+		              PN_SLICE_ARGS(target->address.text));
 	if (lookup->status != PN_OK)
 		return PN_LOOKUP_FAILED;
 	if (entry->is_disabled)
@@ -142,7 +144,8 @@ static const struct pn_domain *domain_of(const struct lookup *lookup, const stru
 	return pn_generation_domain(lookup->generation, target->address.domain);
 }
 
-/* Asks the directory of the target that is next: on the loop, or on a worker thread where it blocks. */
+/* Asks the directory of the target that is next: on the loop, or on a worker thread where it
+ * blocks. */
 static enum pn_status ask_directory(void *argument, struct pn_error *error)
 {
 	struct lookup *lookup = argument;
@@ -153,8 +156,8 @@ static enum pn_status ask_directory(void *argument, struct pn_error *error)
 	memset(&lookup->entry, 0, sizeof(lookup->entry));
 	lookup->entry.struct_size = sizeof(lookup->entry);
 	lookup->status = instance->module->directory->lookup(instance->state, &target->address,
-							     lookup->arena, &lookup->entry,
-							     &lookup->result.error);
+	                                                     lookup->arena, &lookup->entry,
+	                                                     &lookup->result.error);
 	return PN_OK;
 }
 
@@ -249,10 +252,10 @@ static bool ask_in_job(struct lookup *lookup)
 	};
 
 	lookup->ticket = pn_ticket_open(lookup->session, answered, lookup,
-					lookup->generation->store_deadline_ms);
+	                                lookup->generation->store_deadline_ms);
 	pn_ticket_set_owner(lookup->ticket, lookup->caller_arena);
 	lookup->in_job = true;
-	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) == PN_OK)
+	if (pn_job_submit(&job, (struct pn_ticket){0, 0}) == PN_OK)
 		return true;
 	lookup->in_job = false;
 	pn_ticket_cancel(lookup->ticket);
@@ -275,7 +278,8 @@ static void settle_target(struct lookup *lookup)
 		lookup->result.outcome = PN_LOOKUP_FOREIGN;
 }
 
-/* Works the list off; comes back here after each job, with the answer to the target that is next. */
+/* Works the list off; comes back here after each job, with the answer to the target that is next.
+ */
 static void advance(struct lookup *lookup)
 {
 	bool has_answer = lookup->status != PN_PENDING;
@@ -299,8 +303,8 @@ static void advance(struct lookup *lookup)
 }
 
 void pn_directory_find(struct pn_session *session, struct pn_generation *generation,
-		       const struct pn_address *address, struct pn_arena *arena,
-		       pn_lookup_done_function *done, void *user)
+                       const struct pn_address *address, struct pn_arena *arena,
+                       pn_lookup_done_function *done, void *user)
 {
 	struct pn_arena *own = pn_arena_new();
 	struct lookup *lookup = PN_ARENA_NEW(own, struct lookup);

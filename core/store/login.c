@@ -22,7 +22,7 @@ struct attempt {
 	struct pn_generation *generation;
 	struct pn_arena *arena;
 	struct pn_credentials credentials;
-	struct pn_ticket ticket;     /* the protocol's */
+	struct pn_ticket ticket; /* the protocol's */
 	struct pn_ticket job_ticket;
 	bool in_job;       /* a job uses it: whoever ends leaves it to the job */
 	bool is_abandoned; /* the session is gone */
@@ -36,7 +36,7 @@ static void release_attempt(void *pointer)
 	struct pn_arena *arena = attempt->arena;
 
 	pn_wipe((void *)(uintptr_t)attempt->credentials.secret.data,
-		attempt->credentials.secret.size);
+	        attempt->credentials.secret.size);
 	pn_generation_drop(&attempt->generation);
 	pn_arena_free(&arena);
 }
@@ -58,7 +58,7 @@ static void free_step(void *pointer)
 }
 
 void pn_login_answer(struct pn_session *session, struct pn_ticket ticket,
-		     enum pn_sasl_outcome outcome, const struct pn_reply *reply)
+                     enum pn_sasl_outcome outcome, const struct pn_reply *reply)
 {
 	struct pn_sasl_step *step = calloc(1, sizeof(*step));
 
@@ -72,12 +72,12 @@ void pn_login_answer(struct pn_session *session, struct pn_ticket ticket,
 	pn_ticket_answer(ticket, PN_ANSWER_SASL, PN_OK, step, free_step, NULL);
 }
 
-static const char *const outcome_names[] = { "challenge", "proven",    "wrong",	  "temporary",
-					     "malformed", "cancelled", "unknown", "drop" };
+static const char *const outcome_names[] = {"challenge", "proven",    "wrong",   "temporary",
+                                            "malformed", "cancelled", "unknown", "drop"};
 
 /* The protocol hears of it, and the history. */
 static void tell(struct attempt *attempt, enum pn_sasl_outcome outcome,
-		 const struct pn_reply *reply, const char *why)
+                 const struct pn_reply *reply, const char *why)
 {
 	struct pn_session *session = attempt->session;
 	struct pn_event *event = pn_session_event(
@@ -97,7 +97,7 @@ static void tell(struct attempt *attempt, enum pn_sasl_outcome outcome,
 }
 
 static void end_attempt(struct attempt *attempt, enum pn_sasl_outcome outcome,
-			const struct pn_reply *reply)
+                        const struct pn_reply *reply)
 {
 	tell(attempt, outcome, reply, attempt->error.text);
 	release_attempt(attempt);
@@ -152,7 +152,7 @@ static void account_found(void *user, const struct pn_lookup_result *result)
 	/* An identity without an account here may still send; reading mail needs one. */
 	if (result->outcome == PN_LOOKUP_FOUND && result->account_count == 1) {
 		session->account = pn_account_new(session->arena, result->accounts[0].name,
-						  result->accounts[0].store);
+		                                  result->accounts[0].store);
 	} else if (result->outcome == PN_LOOKUP_FAILED) {
 		attempt->error = result->error;
 		end_attempt(attempt, PN_SASL_TEMPORARY, NULL);
@@ -180,7 +180,7 @@ static void proven(struct attempt *attempt)
 		return;
 	}
 	pn_directory_find(attempt->session, attempt->generation, address, attempt->arena,
-			  account_found, attempt);
+	                  account_found, attempt);
 }
 
 /* On a worker thread: sees the attempt's arena and the instances, nothing else. */
@@ -267,9 +267,9 @@ static void judged(void *user, const struct pn_stage_result *result)
 		return;
 	}
 	attempt->job_ticket = pn_ticket_open(attempt->session, verified, attempt,
-					     attempt->generation->auth_deadline_ms);
+	                                     attempt->generation->auth_deadline_ms);
 	attempt->in_job = true;
-	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK) {
+	if (pn_job_submit(&job, (struct pn_ticket){0, 0}) != PN_OK) {
 		attempt->in_job = false;
 		pn_ticket_cancel(attempt->job_ticket);
 		end_attempt(attempt, PN_SASL_TEMPORARY, NULL);
@@ -284,7 +284,7 @@ static struct pn_slice full_name(struct attempt *attempt, struct pn_slice name)
 
 	if (memchr(name.data, '@', name.size) == NULL && generation->domain_count > 0)
 		text = pn_arena_print(attempt->arena, "%.*s@%s", PN_SLICE_ARGS(name),
-				      generation->domains[0].name);
+		                      generation->domains[0].name);
 	else
 		text = pn_arena_keep_text(attempt->arena, name);
 	for (char *letter = text; *letter != '\0'; letter++) {
@@ -295,8 +295,7 @@ static struct pn_slice full_name(struct attempt *attempt, struct pn_slice name)
 }
 
 void pn_login_verify(struct pn_session *session, const char *mechanism, struct pn_slice identity,
-		     struct pn_slice authorization, struct pn_slice secret,
-		     struct pn_ticket ticket)
+                     struct pn_slice authorization, struct pn_slice secret, struct pn_ticket ticket)
 {
 	struct pn_arena *arena = pn_arena_new();
 	struct attempt *attempt = PN_ARENA_NEW(arena, struct attempt);

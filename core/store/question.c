@@ -58,19 +58,19 @@ static enum pn_status ask(struct question *question)
 	switch (question->kind) {
 	case ASK_MAILBOXES:
 		return entries->mailboxes(state, &question->call, &question->request.mailboxes,
-					  &question->result.mailboxes);
+		                          &question->result.mailboxes);
 	case ASK_VIEW:
 		return entries->view(state, &question->call, &question->request.view,
-				     &question->result.view);
+		                     &question->result.view);
 	case ASK_ROWS:
 		return entries->rows(state, &question->call, &question->request.rows,
-				     &question->result.rows);
+		                     &question->result.rows);
 	case ASK_CHANGES:
 		return entries->changes(state, &question->call, &question->request.changes,
-					&question->result.changes);
+		                        &question->result.changes);
 	case ASK_BODY:
 		return entries->body_read(state, &question->call, &question->request.body,
-					  &question->result.body);
+		                          &question->result.body);
 	}
 	return PN_FAILED;
 }
@@ -80,8 +80,8 @@ void pn_store_answer(struct pn_store_call *call, enum pn_status status)
 	struct question *question = (struct question *)call;
 
 	pn_ticket_answer(question->ticket, PN_ANSWER_STORE, status, &question->result,
-			 release_question,
-			 status == PN_FAILED || status == PN_LIMIT ? &call->error : NULL);
+	                 release_question,
+	                 status == PN_FAILED || status == PN_LIMIT ? &call->error : NULL);
 }
 
 static enum pn_status work(void *argument, struct pn_error *error)
@@ -100,7 +100,7 @@ static void work_done(void *argument, enum pn_status status, const struct pn_err
 }
 
 static struct question *new_question(const struct pn_account *account, enum question_kind kind,
-				     struct pn_ticket ticket)
+                                     struct pn_ticket ticket)
 {
 	struct pn_arena *arena = pn_arena_new();
 	struct question *question = PN_ARENA_NEW(arena, struct question);
@@ -117,8 +117,8 @@ static struct question *new_question(const struct pn_account *account, enum ques
 
 static void start(struct question *question)
 {
-	uint32_t blocking = question->kind == ASK_BODY ? PN_STORE_BODIES_BLOCK
-						       : PN_STORE_QUESTIONS_BLOCK;
+	uint32_t blocking =
+		question->kind == ASK_BODY ? PN_STORE_BODIES_BLOCK : PN_STORE_QUESTIONS_BLOCK;
 	const struct pn_job job = {
 		.struct_size = sizeof(job),
 		.pool = PN_POOL_DISK,
@@ -130,9 +130,9 @@ static void start(struct question *question)
 
 	if ((question->account.entries->capabilities & blocking) == 0)
 		status = ask(question);
-	else if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK)
+	else if (pn_job_submit(&job, (struct pn_ticket){0, 0}) != PN_OK)
 		status = pn_fail_with(PN_LIMIT, &question->call.error,
-				      "too many questions to the store wait");
+		                      "too many questions to the store wait");
 	if (status != PN_PENDING)
 		pn_store_answer(&question->call, status);
 }
@@ -143,11 +143,11 @@ static struct pn_uid_set keep_uids(struct pn_arena *arena, struct pn_uid_set uid
 
 	if (uids.count > 0)
 		memcpy(ranges, uids.ranges, uids.count * sizeof(*ranges));
-	return (struct pn_uid_set){ ranges, uids.count };
+	return (struct pn_uid_set){ranges, uids.count};
 }
 
-void pn_store_mailboxes(const struct pn_account *account, const struct pn_mailboxes_request *request,
-			struct pn_ticket ticket)
+void pn_store_mailboxes(const struct pn_account *account,
+                        const struct pn_mailboxes_request *request, struct pn_ticket ticket)
 {
 	struct question *question = new_question(account, ASK_MAILBOXES, ticket);
 
@@ -159,7 +159,7 @@ void pn_store_mailboxes(const struct pn_account *account, const struct pn_mailbo
 }
 
 void pn_store_view(const struct pn_account *account, const struct pn_view_request *request,
-		   struct pn_ticket ticket)
+                   struct pn_ticket ticket)
 {
 	struct question *question = new_question(account, ASK_VIEW, ticket);
 
@@ -170,7 +170,7 @@ void pn_store_view(const struct pn_account *account, const struct pn_view_reques
 }
 
 void pn_store_rows(const struct pn_account *account, const struct pn_rows_request *request,
-		   struct pn_ticket ticket)
+                   struct pn_ticket ticket)
 {
 	struct question *question = new_question(account, ASK_ROWS, ticket);
 
@@ -182,7 +182,7 @@ void pn_store_rows(const struct pn_account *account, const struct pn_rows_reques
 }
 
 void pn_store_changes(const struct pn_account *account, const struct pn_changes_request *request,
-		      struct pn_ticket ticket)
+                      struct pn_ticket ticket)
 {
 	struct question *question = new_question(account, ASK_CHANGES, ticket);
 
@@ -193,7 +193,7 @@ void pn_store_changes(const struct pn_account *account, const struct pn_changes_
 }
 
 void pn_store_body(const struct pn_account *account, const struct pn_body_request *request,
-		   struct pn_ticket ticket)
+                   struct pn_ticket ticket)
 {
 	struct question *question = new_question(account, ASK_BODY, ticket);
 

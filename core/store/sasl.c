@@ -66,7 +66,7 @@ static enum pn_next challenge(struct pn_ticket ticket, struct pn_slice text)
 }
 
 static enum pn_next finish(struct pn_session *session, struct pn_ticket ticket,
-			   enum pn_sasl_outcome outcome)
+                           enum pn_sasl_outcome outcome)
 {
 	end_exchange(session);
 	pn_login_answer(session, ticket, outcome, NULL);
@@ -75,15 +75,14 @@ static enum pn_next finish(struct pn_session *session, struct pn_ticket ticket,
 
 /* RFC 4616: [authzid] NUL authcid NUL passwd. */
 static enum pn_next plain(struct pn_session *session, struct pn_ticket ticket,
-			  struct pn_slice message)
+                          struct pn_slice message)
 {
 	struct pn_slice rest = message;
 	struct pn_slice authorization = pn_slice_cut(&rest, '\0');
 	struct pn_slice identity = pn_slice_cut(&rest, '\0');
 
 	if (authorization.size + identity.size + 2 > message.size || identity.size == 0 ||
-	    rest.size == 0 || rest.size > MAX_SECRET ||
-	    memchr(rest.data, '\0', rest.size) != NULL)
+	    rest.size == 0 || rest.size > MAX_SECRET || memchr(rest.data, '\0', rest.size) != NULL)
 		return finish(session, ticket, PN_SASL_MALFORMED);
 	end_exchange(session);
 	pn_login_verify(session, "PLAIN", identity, authorization, rest, ticket);
@@ -91,7 +90,7 @@ static enum pn_next plain(struct pn_session *session, struct pn_ticket ticket,
 }
 
 static enum pn_next login_name(struct pn_session *session, struct pn_ticket ticket,
-			       struct exchange *exchange, struct pn_slice message)
+                               struct exchange *exchange, struct pn_slice message)
 {
 	if (message.size == 0 || message.size > PN_PATH_MAX)
 		return finish(session, ticket, PN_SASL_MALFORMED);
@@ -102,7 +101,7 @@ static enum pn_next login_name(struct pn_session *session, struct pn_ticket tick
 }
 
 static enum pn_next login_password(struct pn_session *session, struct pn_ticket ticket,
-				   struct exchange *exchange, struct pn_slice message)
+                                   struct exchange *exchange, struct pn_slice message)
 {
 	char name[PN_PATH_MAX];
 	size_t size = exchange->name_size;
@@ -112,12 +111,12 @@ static enum pn_next login_password(struct pn_session *session, struct pn_ticket 
 	memcpy(name, exchange->name, size);
 	end_exchange(session);
 	pn_login_verify(session, "LOGIN", pn_slice_make(name, size), PN_SLICE_NONE, message,
-			ticket);
+	                ticket);
 	return PN_NEXT_ANSWER;
 }
 
 static enum pn_next take_message(struct pn_session *session, struct pn_ticket ticket,
-				 struct pn_slice message)
+                                 struct pn_slice message)
 {
 	struct exchange *exchange = session->login_attachment.attachment;
 
@@ -134,7 +133,7 @@ static enum pn_next take_message(struct pn_session *session, struct pn_ticket ti
 
 /* A line of base64, "=" for the empty message where that is allowed. */
 static enum pn_next take_line(struct pn_session *session, struct pn_ticket ticket,
-			      struct pn_slice line)
+                              struct pn_slice line)
 {
 	struct pn_buffer message;
 	enum pn_next next;
@@ -151,7 +150,7 @@ static enum pn_next take_line(struct pn_session *session, struct pn_ticket ticke
 }
 
 enum pn_next pn_sasl_begin(struct pn_session *session, struct pn_slice mechanism, bool has_initial,
-			   struct pn_slice initial)
+                           struct pn_slice initial)
 {
 	struct pn_ticket ticket = pn_ticket_open_unlimited(session, NULL, NULL);
 	bool is_login = pn_slice_equal_ignore_case(mechanism, PN_SLICE("LOGIN"));
@@ -185,7 +184,7 @@ enum pn_next pn_sasl_respond(struct pn_session *session, struct pn_slice line)
 }
 
 enum pn_next pn_password_login(struct pn_session *session, struct pn_slice name,
-			       struct pn_slice password)
+                               struct pn_slice password)
 {
 	struct pn_ticket ticket = pn_ticket_open_unlimited(session, NULL, NULL);
 

@@ -37,7 +37,7 @@ uint64_t pn_uid_set_count(struct pn_uid_set set)
 
 struct pn_uid_set pn_uid_set_of(struct pn_arena *arena, const uint32_t *uids, size_t count)
 {
-	struct pn_uid_set set = { NULL, 0 };
+	struct pn_uid_set set = {NULL, 0};
 	struct pn_uid_range *ranges;
 	size_t needed = 0;
 

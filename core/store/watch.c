@@ -31,8 +31,8 @@ static uint32_t bucket_of(struct pn_slice account)
 
 static void raise_changed(struct watcher *watcher)
 {
-	const struct pn_session_event_info info = { .struct_size = sizeof(info),
-						    .kind = PN_EVENT_MAILBOX_CHANGED };
+	const struct pn_session_event_info info = {.struct_size = sizeof(info),
+	                                           .kind = PN_EVENT_MAILBOX_CHANGED};
 
 	pn_session_raise(watcher->session, &info);
 }

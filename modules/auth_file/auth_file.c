@@ -403,14 +403,8 @@ static const struct pn_option auth_file_options[] = {
 	PN_OPTION_TABLE_END,
 };
 
-PN_MODULE(auth_file,
-	.version = "1.0",
-	.summary = "Accounts, aliases and passwords from a text file.",
-	.options = auth_file_options,
-	.config_size = sizeof(struct auth_file_config),
-	.directory = &auth_file_directory,
-	.authentication = &auth_file_authentication,
-	.check_config = check_config,
-	.start = start,
-	.stop = stop,
-);
+PN_MODULE(auth_file, .version = "1.0",
+          .summary = "Accounts, aliases and passwords from a text file.",
+          .options = auth_file_options, .config_size = sizeof(struct auth_file_config),
+          .directory = &auth_file_directory, .authentication = &auth_file_authentication,
+          .check_config = check_config, .start = start, .stop = stop, );

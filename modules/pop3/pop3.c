@@ -243,11 +243,7 @@ static const struct pn_option pop3_options[] = {
 	PN_OPTION_TABLE_END,
 };
 
-PN_MODULE(pop3,
-	.version = "1.0",
-	.summary = "Lets clients read and delete the messages of INBOX by POP3.",
-	.options = pop3_options,
-	.config_size = sizeof(struct pop3_config),
-	.protocol = &pop3_protocol,
-	.check_config = check_config,
-);
+PN_MODULE(pop3, .version = "1.0",
+          .summary = "Lets clients read and delete the messages of INBOX by POP3.",
+          .options = pop3_options, .config_size = sizeof(struct pop3_config),
+          .protocol = &pop3_protocol, .check_config = check_config, );

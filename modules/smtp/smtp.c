@@ -299,12 +299,7 @@ static const struct smtp_verb *first_verb(void)
 	return smtp_verbs;
 }
 
-PN_MODULE(smtp,
-	.version = "1.0",
-	.summary = "Receives mail by SMTP, as a submission server or by LMTP.",
-	.options = smtp_options,
-	.config_size = sizeof(struct smtp_config),
-	.hooks = smtp_hooks,
-	.protocol = &smtp_protocol,
-	.check_config = check_config,
-);
+PN_MODULE(smtp, .version = "1.0",
+          .summary = "Receives mail by SMTP, as a submission server or by LMTP.",
+          .options = smtp_options, .config_size = sizeof(struct smtp_config), .hooks = smtp_hooks,
+          .protocol = &smtp_protocol, .check_config = check_config, );

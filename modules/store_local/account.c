@@ -10,9 +10,9 @@ static enum pn_status account_key(struct index_access *access, struct pn_slice n
 {
 	if (name.size == 0 || name.size > LOCAL_ACCOUNT_NAME_MAX)
 		return pn_fail_with(PN_LIMIT, access->error,
-				    "an account's name has 1 to %d bytes; this one has %zu",
-				    LOCAL_ACCOUNT_NAME_MAX, name.size);
-	*key = (MDB_val){ .mv_size = name.size, .mv_data = (void *)(uintptr_t)name.data };
+		                    "an account's name has 1 to %d bytes; this one has %zu",
+		                    LOCAL_ACCOUNT_NAME_MAX, name.size);
+	*key = (MDB_val){.mv_size = name.size, .mv_data = (void *)(uintptr_t)name.data};
 	return PN_OK;
 }
 
@@ -29,16 +29,16 @@ enum pn_status account_load_id(struct index_access *access, uint64_t id, struct 
 		return status;
 	if (value.mv_size < sizeof(account->row))
 		return pn_fail(access->error, "the index %s has a short row for account %llu",
-			       access->index->path, (unsigned long long)id);
+		               access->index->path, (unsigned long long)id);
 	memcpy(&account->row, value.mv_data, sizeof(account->row));
 	account->name = pn_arena_keep(
 		access->arena, pn_slice_make((const char *)value.mv_data + sizeof(account->row),
-					     value.mv_size - sizeof(account->row)));
+	                                     value.mv_size - sizeof(account->row)));
 	return PN_OK;
 }
 
 enum pn_status account_load(struct index_access *access, struct pn_slice name,
-			    struct account *account)
+                            struct account *account)
 {
 	MDB_val key;
 	MDB_val value;
@@ -50,7 +50,7 @@ enum pn_status account_load(struct index_access *access, struct pn_slice name,
 	result = mdb_get(access->transaction, access->index->tables[TABLE_ACCOUNTS], &key, &value);
 	if (result == MDB_NOTFOUND)
 		return pn_fail_with(PN_NOT_FOUND, access->error, "there is no account %.*s",
-				    PN_SLICE_ARGS(name));
+		                    PN_SLICE_ARGS(name));
 	if (result != 0 || value.mv_size != sizeof(id))
 		return index_fail(access, result, "read an account");
 	memcpy(&id, value.mv_data, sizeof(id));
@@ -68,7 +68,7 @@ enum pn_status account_save(struct index_access *access, const struct account *a
 }
 
 enum pn_status account_create(struct index_access *access, struct pn_slice name,
-			      struct account *account, bool *was_there)
+                              struct account *account, bool *was_there)
 {
 	struct mailbox inbox;
 	MDB_val key;
@@ -82,13 +82,13 @@ enum pn_status account_create(struct index_access *access, struct pn_slice name,
 	*was_there = status == PN_OK;
 	if (status != PN_NOT_FOUND)
 		return status;
-	*account = (struct account){ .name = name, .row.next_mailbox = 1, .row.modseq = 1 };
+	*account = (struct account){.name = name, .row.next_mailbox = 1, .row.modseq = 1};
 	status = index_counter(access, "next_account", 1, &account->id);
 	if (status != PN_OK)
 		return status;
-	value = (MDB_val){ .mv_size = sizeof(account->id), .mv_data = &account->id };
+	value = (MDB_val){.mv_size = sizeof(account->id), .mv_data = &account->id};
 	result = mdb_put(access->transaction, access->index->tables[TABLE_ACCOUNTS], &key, &value,
-			 0);
+	                 0);
 	if (result != 0)
 		return index_fail(access, result, "add an account");
 	status = mailbox_create(access, account, PN_SLICE("INBOX"), 0, true, &inbox);
@@ -97,7 +97,7 @@ enum pn_status account_create(struct index_access *access, struct pn_slice name,
 
 /* Puts something into the list of what falls due; `rest` is the key from the account id on. */
 enum pn_status expire_at(struct index_access *access, int64_t when_ms, enum expiration_kind kind,
-			 const struct index_key *rest)
+                         const struct index_key *rest)
 {
 	struct index_key key;
 

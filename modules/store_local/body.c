@@ -23,7 +23,7 @@ char *body_text(struct pn_body_id id, char room[33])
 }
 
 enum pn_status body_load(struct index_access *access, struct pn_body_id id, struct body_row *row,
-			 struct pn_slice *summary_out)
+                         struct pn_slice *summary_out)
 {
 	struct index_key key;
 	MDB_val value;
@@ -34,27 +34,27 @@ enum pn_status body_load(struct index_access *access, struct pn_body_id id, stru
 	status = index_get(access, TABLE_BODIES, &key, &value);
 	if (status == PN_NOT_FOUND)
 		return pn_fail_with(PN_NOT_FOUND, access->error, "there is no body %s",
-				    body_text(id, text));
+		                    body_text(id, text));
 	if (status != PN_OK)
 		return status;
 	if (value.mv_size < sizeof(*row))
 		return pn_fail(access->error, "the index %s has a damaged row for body %s",
-			       access->index->path, body_text(id, text));
+		               access->index->path, body_text(id, text));
 	memcpy(row, value.mv_data, sizeof(*row));
 	if (row->summary_size != value.mv_size - sizeof(*row))
 		return pn_fail(access->error, "the index %s has a damaged row for body %s",
-			       access->index->path, body_text(id, text));
+		               access->index->path, body_text(id, text));
 	if (summary_out != NULL)
 		*summary_out = pn_slice_make((const char *)value.mv_data + sizeof(*row),
-					     row->summary_size);
+		                             row->summary_size);
 	return PN_OK;
 }
 
 /* Counts a body of that size into its segment (sign 1), or out (-1). */
 static enum pn_status count_segment(struct index_access *access, uint64_t segment, int sign,
-				    const struct body_row *body)
+                                    const struct body_row *body)
 {
-	struct segment_row row = { 0 };
+	struct segment_row row = {0};
 	struct index_key key;
 	enum pn_status status;
 
@@ -80,7 +80,7 @@ enum pn_status body_add(struct index_access *access, struct new_body *body)
 	body->row.summary_size = (uint32_t)body->summary.size;
 	body_key(&key, body->id);
 	status = index_put_two(access, TABLE_BODIES, &key, &body->row, sizeof(body->row),
-			       body->summary);
+	                       body->summary);
 	if (status == PN_OK)
 		status = count_segment(access, body->row.segment, 1, &body->row);
 	body->is_indexed = status == PN_OK;
@@ -88,7 +88,7 @@ enum pn_status body_add(struct index_access *access, struct new_body *body)
 }
 
 static enum pn_status save(struct index_access *access, struct pn_body_id id,
-			   const struct body_row *row, struct pn_slice summary)
+                           const struct body_row *row, struct pn_slice summary)
 {
 	struct pn_slice copy = pn_arena_keep(access->arena, summary);
 	struct index_key key;

@@ -62,7 +62,7 @@ static void remove_checkpoint(const char *path)
 }
 
 static enum pn_status copy_index(struct local_store *store, const char *path,
-				 struct pn_error *error)
+                                 struct pn_error *error)
 {
 	char *data = file_path(path, "data.mdb");
 	int descriptor = open(data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -80,7 +80,7 @@ static enum pn_status copy_index(struct local_store *store, const char *path,
 		result = mdb_env_copyfd2(store->index.environment, descriptor, MDB_CP_COMPACT);
 	if (result != 0)
 		status = pn_fail(error, "cannot copy the index to %s: %s", data,
-				 mdb_strerror(result));
+		                 mdb_strerror(result));
 	else if (fsync(descriptor) != 0)
 		status = pn_fail_errno(error, errno, "cannot flush %s", data);
 	close(descriptor);
@@ -120,15 +120,15 @@ enum pn_status local_checkpoint(void *instance, struct pn_error *error)
 	snprintf(name, sizeof(name), "%012llx", (unsigned long long)pn_clock_wall_ms());
 	path = file_path(directory, name);
 	snprintf(name, sizeof(name), "%012llx-%d", (unsigned long long)pn_clock_wall_ms(),
-		 (int)getpid());
+	         (int)getpid());
 	unfinished = file_path(directory, name);
 	status = file_make_directory(unfinished, error);
 	if (status == PN_OK)
 		status = copy_index(store, unfinished, error);
 	if (status == PN_OK && (pn_fault("store.checkpoint.rename", &number) == PN_FAULT_ERROR ||
-				rename(unfinished, path) != 0))
+	                        rename(unfinished, path) != 0))
 		status = pn_fail_errno(error, number ? number : errno, "cannot rename %s to %s",
-				       unfinished, path);
+		                       unfinished, path);
 	if (status == PN_OK)
 		status = file_flush_directory(directory, "store.checkpoint.directory", error);
 	if (status == PN_OK)

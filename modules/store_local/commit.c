@@ -25,9 +25,9 @@ struct group {
 	struct local_store *store;
 	struct part *parts;
 	size_t count;
-	uint64_t segment;        /* bodies went there, up to segment_end; or 0 */
+	uint64_t segment; /* bodies went there, up to segment_end; or 0 */
 	uint64_t segment_end;
-	bool may_be_committed;   /* the index was asked to commit: files must stay */
+	bool may_be_committed; /* the index was asked to commit: files must stay */
 };
 
 /* Pieces of the one write of a group. */
@@ -53,14 +53,14 @@ static void gather_add(struct gather *gather, const void *bytes, size_t size)
 		if (gather->pieces == NULL)
 			abort();
 	}
-	gather->pieces[gather->count++] = (struct iovec){ (void *)(uintptr_t)bytes, size };
+	gather->pieces[gather->count++] = (struct iovec){(void *)(uintptr_t)bytes, size};
 	gather->size += size;
 }
 
 static void gather_header(struct gather *gather, struct record_header *header)
 {
-	gather->headers = reallocarray(gather->headers, gather->header_count + 1,
-				       sizeof(*gather->headers));
+	gather->headers =
+		reallocarray(gather->headers, gather->header_count + 1, sizeof(*gather->headers));
 	if (gather->headers == NULL)
 		abort();
 	gather->headers[gather->header_count++] = header;
@@ -85,7 +85,7 @@ static struct pn_body_id new_body_id(struct local_store *store, int64_t now_ms)
 /* ---------------------------------------------------------- what a record says */
 
 static void fill_delivery(struct index_access *access, const struct pn_mutation *mutation,
-			  struct record_delivery *delivery)
+                          struct record_delivery *delivery)
 {
 	struct mailbox *mailbox;
 	struct account account;
@@ -116,25 +116,25 @@ static bool refers_to(const struct pn_mutation *mutation, size_t body)
 }
 
 static struct pn_slice body_meta(struct index_access *access, struct pn_commit *commit,
-				 size_t index)
+                                 size_t index)
 {
 	struct pn_body_source *source = commit_body(commit, index);
 	struct record_delivery *deliveries =
 		PN_ARENA_ARRAY(commit->arena, commit->mutation_count, struct record_delivery);
-	struct record_meta meta = { .transaction = source->transaction,
-				    .summary = source->summary,
-				    .deliveries = deliveries };
+	struct record_meta meta = {.transaction = source->transaction,
+	                           .summary = source->summary,
+	                           .deliveries = deliveries};
 
 	for (size_t i = 0; i < commit->mutation_count; i++)
 		if (refers_to(commit_mutation(commit, i), index))
 			fill_delivery(access, commit_mutation(commit, i),
-				      &deliveries[meta.delivery_count++]);
+			              &deliveries[meta.delivery_count++]);
 	return record_meta_write(commit->arena, &meta);
 }
 
 /* Lays a body out in the segment: its header, its meta, its bytes. */
 static void gather_body(struct part *part, size_t index, struct pn_slice meta,
-			struct gather *gather)
+                        struct gather *gather)
 {
 	struct pn_body_source *source = commit_body(part->commit, index);
 	struct new_body *body = &part->bodies[index];
@@ -174,8 +174,7 @@ static void gather_body(struct part *part, size_t index, struct pn_slice meta,
 	gather_add(gather, padding, (size_t)(header->record_size - used));
 }
 
-static void prepare_part(struct index_access *access, struct part *part,
-			 struct gather *gather)
+static void prepare_part(struct index_access *access, struct part *part, struct gather *gather)
 {
 	struct pn_commit *commit = part->commit;
 	int64_t now_ms = pn_clock_wall_ms();
@@ -211,7 +210,7 @@ static void prepare_part(struct index_access *access, struct part *part,
 
 /* Bodies that were written and refused are named in front of the next write. */
 static void gather_withdrawn(struct local_store *store, struct gather *gather,
-			     struct record_header *headers)
+                             struct record_header *headers)
 {
 	for (size_t i = 0; i < store->withdrawn_count; i++) {
 		headers[i] = (struct record_header){
@@ -222,8 +221,7 @@ static void gather_withdrawn(struct local_store *store, struct gather *gather,
 			.body = store->withdrawn[i],
 		};
 		gather_header(gather, &headers[i]);
-		gather_add(gather, padding,
-			   (size_t)headers[i].record_size - sizeof(headers[i]));
+		gather_add(gather, padding, (size_t)headers[i].record_size - sizeof(headers[i]));
 	}
 }
 
@@ -290,7 +288,7 @@ static bool has_writers(struct group *group)
 /* ------------------------------------------------------------- the three steps */
 
 static enum pn_status append_gathered(struct local_store *store, struct gather *gather,
-				      uint64_t *offset, struct pn_error *error)
+                                      uint64_t *offset, struct pn_error *error)
 {
 	enum pn_status status = segment_prepare(store, gather->size, error);
 
@@ -303,10 +301,10 @@ static enum pn_status append_gathered(struct local_store *store, struct gather *
 static void write_bodies(struct group *group)
 {
 	struct local_store *store = group->store;
-	struct index_access access = { .store = store, .index = &store->index };
-	struct gather gather = { 0 };
+	struct index_access access = {.store = store, .index = &store->index};
+	struct gather gather = {0};
 	struct record_header *withdrawn = calloc(store->withdrawn_count + 1, sizeof(*withdrawn));
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	uint64_t offset = 0;
 	size_t alone;
 	char *directory;
@@ -348,7 +346,7 @@ static void write_bodies(struct group *group)
 
 static enum pn_status mark_segment(struct index_access *access, const struct group *group)
 {
-	struct segment_row row = { 0 };
+	struct segment_row row = {0};
 	struct index_key key;
 	enum pn_status status;
 
@@ -365,7 +363,7 @@ static enum pn_status mark_segment(struct index_access *access, const struct gro
 
 /* One try. With `careful` each part is nested; without, the first failure ends the try. */
 static enum pn_status apply_group(struct group *group, struct index_access *access, bool careful,
-				  size_t *applied)
+                                  size_t *applied)
 {
 	*applied = 0;
 	for (size_t i = 0; i < group->count; i++) {
@@ -396,10 +394,9 @@ static enum pn_status apply_group(struct group *group, struct index_access *acce
 static void index_group(struct group *group)
 {
 	struct local_store *store = group->store;
-	struct pn_error error = { 0 };
-	struct index_access access = { .store = store,
-				       .index = &store->index,
-				       .now_ms = pn_clock_wall_ms() };
+	struct pn_error error = {0};
+	struct index_access access = {
+		.store = store, .index = &store->index, .now_ms = pn_clock_wall_ms()};
 	size_t applied;
 	enum pn_status status;
 
@@ -421,7 +418,7 @@ static void index_group(struct group *group)
 		status = mark_segment(&access, group);
 	if (status == PN_OK) {
 		group->may_be_committed = true;
-		pn_fault("store.commit.flushed", &(int){ 0 });
+		pn_fault("store.commit.flushed", &(int){0});
 		status = index_commit(&access);
 	}
 	index_abort(&access);
@@ -438,13 +435,13 @@ static void index_group(struct group *group)
 /* ------------------------------------------------------------ very large sets */
 
 static enum pn_status gather_uids(struct local_store *store, struct pn_commit *commit,
-				  struct uid_list *list)
+                                  struct uid_list *list)
 {
 	const struct pn_mutation *mutation = commit_mutation(commit, 0);
-	struct index_access access = { .store = store,
-				       .index = &store->index,
-				       .error = &commit->error,
-				       .arena = commit->arena };
+	struct index_access access = {.store = store,
+	                              .index = &store->index,
+	                              .error = &commit->error,
+	                              .arena = commit->arena};
 	struct mailbox *mailbox = PN_ARENA_NEW(commit->arena, struct mailbox);
 	struct account account;
 	enum pn_status status = index_begin(&access, false);
@@ -455,9 +452,9 @@ static enum pn_status gather_uids(struct local_store *store, struct pn_commit *c
 	if (status == PN_OK && mutation->mailbox != 0)
 		status = mailbox_load(&access, account.id, mutation->mailbox, mailbox);
 	else if (status == PN_OK)
-		status = mailbox_load_name(&access, account.id,
-					   mailbox_canonical_name(&access, mutation->name),
-					   mailbox);
+		status =
+			mailbox_load_name(&access, account.id,
+		                          mailbox_canonical_name(&access, mutation->name), mailbox);
 	if (status == PN_OK)
 		status = message_uids(&access, mailbox, mutation->uids, list);
 	index_abort(&access);
@@ -465,7 +462,7 @@ static enum pn_status gather_uids(struct local_store *store, struct pn_commit *c
 }
 
 static struct pn_uid_set join(struct pn_arena *arena, struct pn_uid_set left,
-			      struct pn_uid_set right)
+                              struct pn_uid_set right)
 {
 	struct pn_uid_range *ranges =
 		PN_ARENA_ARRAY(arena, left.count + right.count, struct pn_uid_range);
@@ -474,7 +471,7 @@ static struct pn_uid_set join(struct pn_arena *arena, struct pn_uid_set left,
 		memcpy(ranges, left.ranges, left.count * sizeof(*ranges));
 	if (right.count != 0)
 		memcpy(ranges + left.count, right.ranges, right.count * sizeof(*ranges));
-	return (struct pn_uid_set){ ranges, left.count + right.count };
+	return (struct pn_uid_set){ranges, left.count + right.count};
 }
 
 /* Flags or expunges in several index transactions, so that nobody waits long for the lock. */
@@ -483,18 +480,18 @@ static void run_in_chunks(struct local_store *store, struct part *part)
 	struct pn_commit *commit = part->commit;
 	struct pn_mutation mutation = *commit_mutation(commit, 0);
 	struct pn_commit chunk = *commit;
-	struct pn_mutation_result total = { 0 };
-	struct uid_list list = { 0 };
+	struct pn_mutation_result total = {0};
+	struct uid_list list = {0};
 	enum pn_status status = gather_uids(store, commit, &list);
 
 	chunk.mutations = &mutation;
 	chunk.mutation_size = sizeof(mutation);
 	for (size_t at = 0; status == PN_OK && (at < list.count || at == 0);
 	     at += LOCAL_CHUNK_ROWS) {
-		struct part piece = { .commit = &chunk, .status = PN_PENDING };
-		struct group group = { .store = store, .parts = &piece, .count = 1 };
-		size_t count = list.count - at < LOCAL_CHUNK_ROWS ? list.count - at
-								  : LOCAL_CHUNK_ROWS;
+		struct part piece = {.commit = &chunk, .status = PN_PENDING};
+		struct group group = {.store = store, .parts = &piece, .count = 1};
+		size_t count =
+			list.count - at < LOCAL_CHUNK_ROWS ? list.count - at : LOCAL_CHUNK_ROWS;
 
 		mutation.uids = pn_uid_set_of(commit->arena, list.uids + at, count);
 		index_group(&group);
@@ -522,15 +519,15 @@ static enum pn_status run_group(void *argument, struct pn_error *error)
 	struct group *group = argument;
 
 	(void)error;
-	pn_fault("store.commit.before", &(int){ 0 });
+	pn_fault("store.commit.before", &(int){0});
 	if (group->count == 1 && mutation_is_large(group->parts[0].commit)) {
 		run_in_chunks(group->store, &group->parts[0]);
 		return PN_OK;
 	}
 	write_bodies(group);
-	pn_fault("store.commit.written", &(int){ 0 });
+	pn_fault("store.commit.written", &(int){0});
 	index_group(group);
-	pn_fault("store.commit.after", &(int){ 0 });
+	pn_fault("store.commit.after", &(int){0});
 	for (size_t i = 0; i < group->count; i++) {
 		struct part *part = &group->parts[i];
 
@@ -551,7 +548,7 @@ static void settle_writers(struct group *group, struct part *part)
 		if (source->writer == NULL)
 			continue;
 		if (part->status == PN_OK ? is_wanted
-					  : part->status == PN_FAILED && group->may_be_committed) {
+		                          : part->status == PN_FAILED && group->may_be_committed) {
 			writer_taken(source->writer);
 		} else if (part->status == PN_OK || part->status == PN_FAILED) {
 			local_body_discard(group->store, source->writer);
@@ -625,7 +622,7 @@ static struct group *take_group(struct local_store *store)
 		if (store->first_pending == NULL)
 			store->last_pending = NULL;
 		group->parts[group->count++] =
-			(struct part){ .commit = commit, .status = PN_PENDING };
+			(struct part){.commit = commit, .status = PN_PENDING};
 		bytes += commit_bytes(commit);
 		if (is_large)
 			break;
@@ -635,17 +632,17 @@ static struct group *take_group(struct local_store *store)
 
 static void start_group(struct local_store *store)
 {
-	struct pn_job job = { .struct_size = sizeof(job),
-			      .lane = store->lane,
-			      .work = run_group,
-			      .done = group_done };
-	struct pn_error error = { 0 };
+	struct pn_job job = {.struct_size = sizeof(job),
+	                     .lane = store->lane,
+	                     .work = run_group,
+	                     .done = group_done};
+	struct pn_error error = {0};
 
 	if (store->is_committing || store->first_pending == NULL)
 		return;
 	store->is_committing = true;
 	job.argument = take_group(store);
-	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) == PN_OK)
+	if (pn_job_submit(&job, (struct pn_ticket){0, 0}) == PN_OK)
 		return;
 	pn_fail(&error, "the commit lane takes no more work");
 	group_done(job.argument, PN_FAILED, &error);

@@ -22,9 +22,8 @@ char *file_path(const char *directory, const char *name)
 enum { WINDOW = 256 }; /* pieces for one call; the kernel takes 1,024 */
 
 /* Writes all the pieces at `offset`, or fails; "short" writes half of them and fails. */
-enum pn_status file_write(int descriptor, const struct iovec *pieces, size_t count,
-			  uint64_t offset, const char *point, const char *what,
-			  struct pn_error *error)
+enum pn_status file_write(int descriptor, const struct iovec *pieces, size_t count, uint64_t offset,
+                          const char *point, const char *what, struct pn_error *error)
 {
 	struct iovec window[WINDOW];
 	size_t next = 0;
@@ -68,7 +67,7 @@ enum pn_status file_write(int descriptor, const struct iovec *pieces, size_t cou
 
 /* Reads all of it; PN_NOT_FOUND (with a sentence) where the file ends before. */
 enum pn_status file_read(int descriptor, void *bytes, size_t size, uint64_t offset,
-			 const char *what, struct pn_error *error)
+                         const char *what, struct pn_error *error)
 {
 	size_t done = 0;
 	int number = 0;
@@ -77,7 +76,7 @@ enum pn_status file_read(int descriptor, void *bytes, size_t size, uint64_t offs
 		return pn_fail_errno(error, number, "cannot read %s", what);
 	while (done < size) {
 		ssize_t got = pread(descriptor, (char *)bytes + done, size - done,
-				    (off_t)(offset + done));
+		                    (off_t)(offset + done));
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -92,7 +91,7 @@ enum pn_status file_read(int descriptor, void *bytes, size_t size, uint64_t offs
 
 /* Data on the device, and as much of the inode as is needed to find it. Never tried twice. */
 enum pn_status file_flush(int descriptor, const char *point, const char *what,
-			  struct pn_error *error)
+                          struct pn_error *error)
 {
 	int number = 0;
 	enum pn_fault_action fault = pn_fault(point, &number);
@@ -121,8 +120,8 @@ enum pn_status file_flush_directory(const char *path, const char *point, struct 
 		return pn_fail_errno(error, errno, "cannot open the directory %s", path);
 	number = fsync(descriptor) == 0 ? 0 : errno;
 	close(descriptor);
-	return number == 0 ? PN_OK : pn_fail_errno(error, number,
-						   "cannot flush the directory %s", path);
+	return number == 0 ? PN_OK
+	                   : pn_fail_errno(error, number, "cannot flush the directory %s", path);
 }
 
 enum pn_status file_make_directory(const char *path, struct pn_error *error)

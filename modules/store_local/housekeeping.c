@@ -26,7 +26,7 @@ struct budget {
 
 static enum pn_status expire_row(struct index_access *access, const uint8_t *rest)
 {
-	struct mailbox mailbox = { .account = key_read_u64(rest), .id = key_read_u64(rest + 8) };
+	struct mailbox mailbox = {.account = key_read_u64(rest), .id = key_read_u64(rest + 8)};
 	uint32_t uid = key_read_u32(rest + 16);
 	struct message_row row;
 	struct index_key key;
@@ -47,7 +47,7 @@ static enum pn_status expire_row(struct index_access *access, const uint8_t *res
 	key_u64(&key, row.modseq);
 	key_u32(&key, uid);
 	return expire_at(access, access->now_ms + (int64_t)access->store->config.change_retention,
-			 EXPIRE_CHANGE, &key);
+	                 EXPIRE_CHANGE, &key);
 }
 
 static enum pn_status expire_change(struct index_access *access, const uint8_t *rest)
@@ -72,14 +72,13 @@ static enum pn_status expire_change(struct index_access *access, const uint8_t *
 
 /* Deletes what begins with the prefix, as far as the budget goes. */
 static enum pn_status clear_prefix(struct index_access *access, const struct index_key *prefix,
-				   enum tree_kind kind, struct budget *budget)
+                                   enum tree_kind kind, struct budget *budget)
 {
 	while (budget->left != 0) {
 		struct index_walk walk;
-		struct index_key key = { .size = 0 };
+		struct index_key key = {.size = 0};
 		struct message_row row;
-		enum pn_status status =
-			walk_begin(&walk, access, TABLE_TREE, prefix, NULL);
+		enum pn_status status = walk_begin(&walk, access, TABLE_TREE, prefix, NULL);
 
 		if (status == PN_OK) {
 			key_bytes(&key, walk.key.mv_data, walk.key.mv_size);
@@ -102,9 +101,9 @@ static enum pn_status clear_prefix(struct index_access *access, const struct ind
 
 /* PN_OK when it is all gone, PN_PENDING when the budget ended before. */
 static enum pn_status clear_mailbox(struct index_access *access, const uint8_t *rest,
-				    struct budget *budget)
+                                    struct budget *budget)
 {
-	static const enum tree_kind kinds[] = { TREE_ROW, TREE_CHANGE, TREE_RANGE, TREE_KEYWORD };
+	static const enum tree_kind kinds[] = {TREE_ROW, TREE_CHANGE, TREE_RANGE, TREE_KEYWORD};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		struct index_key prefix;
@@ -120,11 +119,11 @@ static enum pn_status clear_mailbox(struct index_access *access, const uint8_t *
 }
 
 static enum pn_status clear_account(struct index_access *access, const uint8_t *rest,
-				    struct budget *budget)
+                                    struct budget *budget)
 {
-	static const enum tree_kind kinds[] = { TREE_ROW,     TREE_CHANGE,  TREE_RANGE,
-						TREE_KEYWORD, TREE_NAME,    TREE_SUBSCRIPTION,
-						TREE_ONCE,    TREE_MAILBOX, TREE_ACCOUNT };
+	static const enum tree_kind kinds[] = {TREE_ROW,     TREE_CHANGE,  TREE_RANGE,
+	                                       TREE_KEYWORD, TREE_NAME,    TREE_SUBSCRIPTION,
+	                                       TREE_ONCE,    TREE_MAILBOX, TREE_ACCOUNT};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		struct index_key prefix;
@@ -139,7 +138,7 @@ static enum pn_status clear_account(struct index_access *access, const uint8_t *
 }
 
 static enum pn_status expire(struct index_access *access, const struct index_key *due,
-			     struct budget *budget)
+                             struct budget *budget)
 {
 	const uint8_t *rest = due->bytes + 9;
 	struct index_key key;
@@ -161,18 +160,18 @@ static enum pn_status expire(struct index_access *access, const struct index_key
 		return clear_account(access, rest, budget);
 	}
 	return pn_fail(access->error, "the index has an expiration of unknown kind %d",
-		       due->bytes[8]);
+	               due->bytes[8]);
 }
 
 static enum pn_status expire_some(struct index_access *access, bool *more_out)
 {
-	struct budget budget = { .left = LOCAL_CHUNK_ROWS };
-	struct index_key everything = { .size = 0 };
+	struct budget budget = {.left = LOCAL_CHUNK_ROWS};
+	struct index_key everything = {.size = 0};
 
 	*more_out = false;
 	while (budget.left != 0) {
 		struct index_walk walk;
-		struct index_key due = { .size = 0 };
+		struct index_key due = {.size = 0};
 		enum pn_status status =
 			walk_begin(&walk, access, TABLE_EXPIRATIONS, &everything, NULL);
 
@@ -201,11 +200,11 @@ static enum pn_status expire_some(struct index_access *access, bool *more_out)
 enum pn_status expirations_run(struct local_store *store, bool *more_out, struct pn_error *error)
 {
 	struct pn_arena *arena = pn_arena_new();
-	struct index_access access = { .store = store,
-				       .index = &store->index,
-				       .error = error,
-				       .arena = arena,
-				       .now_ms = pn_clock_wall_ms() };
+	struct index_access access = {.store = store,
+	                              .index = &store->index,
+	                              .error = error,
+	                              .arena = arena,
+	                              .now_ms = pn_clock_wall_ms()};
 	enum pn_status status = index_begin(&access, true);
 
 	if (status == PN_OK)
@@ -241,10 +240,10 @@ static bool is_in_use(struct local_store *store, uint64_t id, bool is_known)
 }
 
 static enum pn_status remove_segment(struct local_store *store, uint64_t id,
-				     const struct pn_store_report *report, struct pn_error *error)
+                                     const struct pn_store_report *report, struct pn_error *error)
 {
-	struct index_access access = { .store = store, .index = &store->index, .error = error };
-	struct segment_row row = { 0 };
+	struct index_access access = {.store = store, .index = &store->index, .error = error};
+	struct segment_row row = {0};
 	struct index_key key;
 	bool is_known;
 	char *path;
@@ -279,8 +278,8 @@ static enum pn_status remove_segment(struct local_store *store, uint64_t id,
 
 static bool looks_empty(struct local_store *store, uint64_t id)
 {
-	struct index_access access = { .store = store, .index = &store->index };
-	struct segment_row row = { 0 };
+	struct index_access access = {.store = store, .index = &store->index};
+	struct segment_row row = {0};
 	struct index_key key;
 	bool is_empty;
 
@@ -288,15 +287,14 @@ static bool looks_empty(struct local_store *store, uint64_t id)
 	key_u64(&key, id);
 	if (index_begin(&access, false) != PN_OK)
 		return false;
-	is_empty = index_get_fixed(&access, TABLE_SEGMENTS, &key, &row, sizeof(row)) !=
-			   PN_FAILED &&
-		   row.live_count == 0;
+	is_empty = index_get_fixed(&access, TABLE_SEGMENTS, &key, &row, sizeof(row)) != PN_FAILED &&
+	           row.live_count == 0;
 	index_abort(&access);
 	return is_empty;
 }
 
 enum pn_status local_compact(void *instance, const struct pn_store_report *report,
-			     struct pn_error *error)
+                             struct pn_error *error)
 {
 	struct local_store *store = instance;
 	uint64_t *ids = NULL;
@@ -320,7 +318,7 @@ enum pn_status local_compact(void *instance, const struct pn_store_report *repor
 /* One round. More expirations than one transaction holds wait for the next round. */
 void local_keep_house(struct local_store *store)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	int64_t now_ms = pn_clock_wall_ms();
 	int dead = 0;
 

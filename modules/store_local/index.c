@@ -12,9 +12,12 @@
 #include <xxhash.h>
 
 static const char *const table_names[TABLE_COUNT] = {
-	[TABLE_META] = "meta",         [TABLE_ACCOUNTS] = "accounts",
-	[TABLE_TREE] = "tree",         [TABLE_BODIES] = "bodies",
-	[TABLE_SEGMENTS] = "segments", [TABLE_QUEUE] = "queue",
+	[TABLE_META] = "meta",
+	[TABLE_ACCOUNTS] = "accounts",
+	[TABLE_TREE] = "tree",
+	[TABLE_BODIES] = "bodies",
+	[TABLE_SEGMENTS] = "segments",
+	[TABLE_QUEUE] = "queue",
 	[TABLE_EXPIRATIONS] = "expirations",
 };
 
@@ -66,7 +69,7 @@ void key_tree(struct index_key *key, uint64_t account, enum tree_kind kind)
 }
 
 void key_message(struct index_key *key, uint64_t account, enum tree_kind kind, uint64_t mailbox,
-		 uint32_t uid)
+                 uint32_t uid)
 {
 	key_tree(key, account, kind);
 	key_u64(key, mailbox);
@@ -74,7 +77,7 @@ void key_message(struct index_key *key, uint64_t account, enum tree_kind kind, u
 }
 
 void key_change(struct index_key *key, uint64_t account, uint64_t mailbox, uint64_t modseq,
-		uint32_t uid)
+                uint32_t uid)
 {
 	key_tree(key, account, TREE_CHANGE);
 	key_u64(key, mailbox);
@@ -101,20 +104,20 @@ uint64_t key_read_u64(const void *bytes)
 enum pn_status index_fail(struct index_access *access, int code, const char *what)
 {
 	return pn_fail(access->error, "the index %s failed to %s: %s", access->index->path, what,
-		       mdb_strerror(code));
+	               mdb_strerror(code));
 }
 
 static int open_tables(struct local_index *index, bool read_only)
 {
 	MDB_txn *transaction;
-	int result = mdb_txn_begin(index->environment, NULL, read_only ? MDB_RDONLY : 0,
-				   &transaction);
+	int result =
+		mdb_txn_begin(index->environment, NULL, read_only ? MDB_RDONLY : 0, &transaction);
 
 	if (result != 0)
 		return result;
 	for (int i = 0; i < TABLE_COUNT && result == 0; i++)
 		result = mdb_dbi_open(transaction, table_names[i], read_only ? 0 : MDB_CREATE,
-				      &index->tables[i]);
+		                      &index->tables[i]);
 	if (result != 0) {
 		mdb_txn_abort(transaction);
 		return result;
@@ -124,9 +127,9 @@ static int open_tables(struct local_index *index, bool read_only)
 
 /* A new index is given its format; another format is not touched. */
 static enum pn_status check_format(struct local_index *index, bool read_only,
-				   struct pn_error *error)
+                                   struct pn_error *error)
 {
-	struct index_access access = { .index = index, .error = error };
+	struct index_access access = {.index = index, .error = error};
 	struct index_key key;
 	uint32_t format = 0;
 	enum pn_status status;
@@ -145,13 +148,13 @@ static enum pn_status check_format(struct local_index *index, bool read_only,
 	index_abort(&access);
 	if (status == PN_OK && format != LOCAL_FORMAT)
 		return pn_fail(error, "the index %s has format %u; this store reads format %u",
-			       index->path, format, LOCAL_FORMAT);
+		               index->path, format, LOCAL_FORMAT);
 	return status == PN_NOT_FOUND ? pn_fail(error, "the index %s is empty", index->path)
-				      : status;
+	                              : status;
 }
 
 enum pn_status index_open(struct local_index *index, const char *path, uint64_t map_size,
-			  bool read_only, struct pn_error *error)
+                          bool read_only, struct pn_error *error)
 {
 	unsigned flags = MDB_NOTLS | (read_only ? MDB_RDONLY : 0);
 	int result = mdb_env_create(&index->environment);
@@ -171,9 +174,9 @@ enum pn_status index_open(struct local_index *index, const char *path, uint64_t 
 		result = open_tables(index, read_only);
 	if (result != 0) {
 		pn_fail(error,
-			"cannot open the index %s: %s; where it is damaged, stop the gateway and "
-			"run 'postern store rebuild'",
-			path, mdb_strerror(result));
+		        "cannot open the index %s: %s; where it is damaged, stop the gateway and "
+		        "run 'postern store rebuild'",
+		        path, mdb_strerror(result));
 		index_close(index);
 		return PN_FAILED;
 	}
@@ -201,11 +204,11 @@ enum pn_status index_begin(struct index_access *access, bool write)
 	access->transaction = NULL;
 	if (access->index->environment == NULL)
 		return pn_fail(access->error, "the index is not open: %s",
-			       access->store->index_trouble);
+		               access->store->index_trouble);
 	if (write && pn_fault("store.index.begin", &result) == PN_FAULT_ERROR)
 		return index_fail(access, result, "begin");
 	result = mdb_txn_begin(access->index->environment, NULL, write ? 0 : MDB_RDONLY,
-			       &access->transaction);
+	                       &access->transaction);
 	if (result == 0)
 		return PN_OK;
 	access->transaction = NULL;
@@ -264,11 +267,11 @@ void index_abort(struct index_access *access)
 
 static MDB_val key_value(const struct index_key *key)
 {
-	return (MDB_val){ .mv_size = key->size, .mv_data = (void *)(uintptr_t)key->bytes };
+	return (MDB_val){.mv_size = key->size, .mv_data = (void *)(uintptr_t)key->bytes};
 }
 
 enum pn_status index_get(struct index_access *access, enum local_table table,
-			 const struct index_key *key, MDB_val *value_out)
+                         const struct index_key *key, MDB_val *value_out)
 {
 	MDB_val name = key_value(key);
 	int result = mdb_get(access->transaction, access->index->tables[table], &name, value_out);
@@ -279,7 +282,7 @@ enum pn_status index_get(struct index_access *access, enum local_table table,
 }
 
 enum pn_status index_get_fixed(struct index_access *access, enum local_table table,
-			       const struct index_key *key, void *row_out, size_t size)
+                               const struct index_key *key, void *row_out, size_t size)
 {
 	MDB_val value;
 	enum pn_status status = index_get(access, table, key, &value);
@@ -287,31 +290,32 @@ enum pn_status index_get_fixed(struct index_access *access, enum local_table tab
 	if (status != PN_OK)
 		return status;
 	if (value.mv_size < size)
-		return pn_fail(access->error, "the index %s has a row of %zu bytes in '%s'; %zu expected",
-			       access->index->path, value.mv_size, table_names[table], size);
+		return pn_fail(access->error,
+		               "the index %s has a row of %zu bytes in '%s'; %zu expected",
+		               access->index->path, value.mv_size, table_names[table], size);
 	memcpy(row_out, value.mv_data, size);
 	return PN_OK;
 }
 
 enum pn_status index_put(struct index_access *access, enum local_table table,
-			 const struct index_key *key, const void *value, size_t size)
+                         const struct index_key *key, const void *value, size_t size)
 {
 	return index_put_two(access, table, key, value, size, PN_SLICE_NONE);
 }
 
 /* A row that is a struct and a text behind it. */
 enum pn_status index_put_two(struct index_access *access, enum local_table table,
-			     const struct index_key *key, const void *row, size_t row_size,
-			     struct pn_slice tail)
+                             const struct index_key *key, const void *row, size_t row_size,
+                             struct pn_slice tail)
 {
 	MDB_val name = key_value(key);
-	MDB_val value = { .mv_size = row_size + tail.size };
+	MDB_val value = {.mv_size = row_size + tail.size};
 	int result = 0;
 
 	if (pn_fault("store.index.write", &result) == PN_FAULT_ERROR)
 		return index_fail(access, result, "write");
 	result = mdb_put(access->transaction, access->index->tables[table], &name, &value,
-			 MDB_RESERVE);
+	                 MDB_RESERVE);
 	if (result != 0)
 		return index_fail(access, result, "write");
 	if (row_size != 0)
@@ -323,7 +327,7 @@ enum pn_status index_put_two(struct index_access *access, enum local_table table
 
 /* What is not there is fine: PN_NOT_FOUND. */
 enum pn_status index_delete(struct index_access *access, enum local_table table,
-			    const struct index_key *key)
+                            const struct index_key *key)
 {
 	MDB_val name = key_value(key);
 	int result = 0;
@@ -338,7 +342,7 @@ enum pn_status index_delete(struct index_access *access, enum local_table table,
 
 /* Adds to a counter of the table `meta`, which begins at 0; gives its value from then on. */
 enum pn_status index_counter(struct index_access *access, const char *name, uint64_t add,
-			     uint64_t *value_out)
+                             uint64_t *value_out)
 {
 	struct index_key key;
 	uint64_t value = 0;
@@ -357,7 +361,7 @@ enum pn_status index_counter(struct index_access *access, const char *name, uint
 static enum pn_status walk_look(struct index_walk *walk, int result)
 {
 	if (result == 0 && (walk->key.mv_size < walk->prefix.size ||
-			    memcmp(walk->key.mv_data, walk->prefix.bytes, walk->prefix.size) != 0))
+	                    memcmp(walk->key.mv_data, walk->prefix.bytes, walk->prefix.size) != 0))
 		result = MDB_NOTFOUND;
 	walk->status = result == 0 ? PN_OK : result == MDB_NOTFOUND ? PN_NOT_FOUND : PN_FAILED;
 	return walk->status;
@@ -365,11 +369,11 @@ static enum pn_status walk_look(struct index_walk *walk, int result)
 
 /* Goes to the first key with the prefix that is not before `from` (NULL: the prefix itself). */
 enum pn_status walk_begin(struct index_walk *walk, struct index_access *access,
-			  enum local_table table, const struct index_key *prefix,
-			  const struct index_key *from)
+                          enum local_table table, const struct index_key *prefix,
+                          const struct index_key *from)
 {
-	int result = mdb_cursor_open(access->transaction, access->index->tables[table],
-				     &walk->cursor);
+	int result =
+		mdb_cursor_open(access->transaction, access->index->tables[table], &walk->cursor);
 
 	if (result != 0) {
 		walk->cursor = NULL;
@@ -379,8 +383,8 @@ enum pn_status walk_begin(struct index_walk *walk, struct index_access *access,
 	walk->prefix = *prefix;
 	walk->key = key_value(from == NULL ? prefix : from);
 	if (walk->key.mv_size == 0) /* everything */
-		return walk_look(walk, mdb_cursor_get(walk->cursor, &walk->key, &walk->value,
-						      MDB_FIRST));
+		return walk_look(walk,
+		                 mdb_cursor_get(walk->cursor, &walk->key, &walk->value, MDB_FIRST));
 	result = mdb_cursor_get(walk->cursor, &walk->key, &walk->value, MDB_SET_RANGE);
 	if (walk_look(walk, result) == PN_FAILED)
 		return index_fail(access, result, "walk");
@@ -394,12 +398,12 @@ enum pn_status walk_next(struct index_walk *walk)
 
 /* Goes to the last key with the prefix that is not behind `at`. */
 enum pn_status walk_last(struct index_walk *walk, struct index_access *access,
-			 enum local_table table, const struct index_key *prefix,
-			 const struct index_key *at)
+                         enum local_table table, const struct index_key *prefix,
+                         const struct index_key *at)
 {
 	MDB_val wanted = key_value(at);
-	int result = mdb_cursor_open(access->transaction, access->index->tables[table],
-				     &walk->cursor);
+	int result =
+		mdb_cursor_open(access->transaction, access->index->tables[table], &walk->cursor);
 
 	if (result != 0) {
 		walk->cursor = NULL;
@@ -412,7 +416,7 @@ enum pn_status walk_last(struct index_walk *walk, struct index_access *access,
 	if (result == MDB_NOTFOUND)
 		result = mdb_cursor_get(walk->cursor, &walk->key, &walk->value, MDB_LAST);
 	else if (result == 0 && mdb_cmp(access->transaction, access->index->tables[table],
-					&walk->key, &wanted) > 0)
+	                                &walk->key, &wanted) > 0)
 		result = mdb_cursor_get(walk->cursor, &walk->key, &walk->value, MDB_PREV);
 	if (walk_look(walk, result) == PN_FAILED)
 		return index_fail(access, result, "walk");

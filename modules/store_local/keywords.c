@@ -8,7 +8,7 @@
 
 /* All words of the mailbox; PN_KEYWORDS_PER_MAILBOX slices, the unused ones empty. */
 enum pn_status keywords_load(struct index_access *access, const struct mailbox *mailbox,
-			     const struct pn_slice **words_out)
+                             const struct pn_slice **words_out)
 {
 	struct pn_slice *words =
 		PN_ARENA_ARRAY(access->arena, PN_KEYWORDS_PER_MAILBOX, struct pn_slice);
@@ -25,27 +25,27 @@ enum pn_status keywords_load(struct index_access *access, const struct mailbox *
 		uint8_t bit = ((const uint8_t *)walk.key.mv_data)[prefix.size];
 
 		if (walk.key.mv_size == prefix.size + 1 && bit < PN_KEYWORDS_PER_MAILBOX)
-			words[bit] = pn_arena_keep(
-				access->arena,
-				pn_slice_make(walk.value.mv_data, walk.value.mv_size));
+			words[bit] =
+				pn_arena_keep(access->arena, pn_slice_make(walk.value.mv_data,
+			                                                   walk.value.mv_size));
 	}
 	walk_end(&walk);
 	return walk.status == PN_NOT_FOUND ? PN_OK : walk.status;
 }
 
 static enum pn_status add_word(struct index_access *access, struct mailbox *mailbox,
-			       struct pn_slice word, unsigned *bit_out)
+                               struct pn_slice word, unsigned *bit_out)
 {
 	struct index_key key;
 
 	if (word.size == 0 || word.size > PN_KEYWORD_MAX)
 		return pn_fail_with(PN_LIMIT, access->error,
-				    "a keyword has 1 to %d bytes; this one has %zu", PN_KEYWORD_MAX,
-				    word.size);
+		                    "a keyword has 1 to %d bytes; this one has %zu", PN_KEYWORD_MAX,
+		                    word.size);
 	if (mailbox->row.keyword_count >= PN_KEYWORDS_PER_MAILBOX)
 		return pn_fail_with(PN_LIMIT, access->error,
-				    "the mailbox has %d keywords, and cannot have more",
-				    PN_KEYWORDS_PER_MAILBOX);
+		                    "the mailbox has %d keywords, and cannot have more",
+		                    PN_KEYWORDS_PER_MAILBOX);
 	*bit_out = mailbox->row.keyword_count++;
 	key_tree(&key, mailbox->account, TREE_KEYWORD);
 	key_u64(&key, mailbox->id);
@@ -58,7 +58,7 @@ static enum pn_status add_word(struct index_access *access, struct mailbox *mail
  * mailbox), else they are passed over.
  */
 enum pn_status keywords_bits(struct index_access *access, struct mailbox *mailbox,
-			     const struct pn_flags *flags, bool add, uint64_t *bits_out)
+                             const struct pn_flags *flags, bool add, uint64_t *bits_out)
 {
 	const struct pn_slice *words;
 	enum pn_status status;

@@ -36,8 +36,8 @@ static enum pn_status check_name(struct index_access *access, struct pn_slice na
 
 	if (name.size == 0 || name.size > PN_MAILBOX_NAME_MAX)
 		return pn_fail_with(PN_LIMIT, access->error,
-				    "a mailbox's name has 1 to %d bytes; this one has %zu",
-				    PN_MAILBOX_NAME_MAX, name.size);
+		                    "a mailbox's name has 1 to %d bytes; this one has %zu",
+		                    PN_MAILBOX_NAME_MAX, name.size);
 	for (size_t i = 0; i < name.size; i++) {
 		unsigned char byte = (unsigned char)name.data[i];
 
@@ -48,19 +48,20 @@ static enum pn_status check_name(struct index_access *access, struct pn_slice na
 	if (previous != '/')
 		return PN_OK;
 refused:
-	return pn_fail_with(PN_CONFLICT, access->error,
-			    "a mailbox cannot have this name: an empty level or a control character");
+	return pn_fail_with(
+		PN_CONFLICT, access->error,
+		"a mailbox cannot have this name: an empty level or a control character");
 }
 
 static void name_key(struct index_key *key, uint64_t account, enum tree_kind kind,
-		     struct pn_slice name)
+                     struct pn_slice name)
 {
 	key_tree(key, account, kind);
 	key_hash(key, name);
 }
 
 enum pn_status mailbox_load(struct index_access *access, uint64_t account, uint64_t id,
-			    struct mailbox *mailbox)
+                            struct mailbox *mailbox)
 {
 	struct index_key key;
 	MDB_val value;
@@ -71,7 +72,7 @@ enum pn_status mailbox_load(struct index_access *access, uint64_t account, uint6
 	status = index_get(access, TABLE_TREE, &key, &value);
 	if (status == PN_NOT_FOUND)
 		return pn_fail_with(PN_NOT_FOUND, access->error, "there is no mailbox %llu",
-				    (unsigned long long)id);
+		                    (unsigned long long)id);
 	if (status != PN_OK)
 		return status;
 	mailbox->account = account;
@@ -87,11 +88,11 @@ enum pn_status mailbox_load(struct index_access *access, uint64_t account, uint6
 	return PN_OK;
 short_row:
 	return pn_fail(access->error, "the index %s has a damaged row for mailbox %llu",
-		       access->index->path, (unsigned long long)id);
+	               access->index->path, (unsigned long long)id);
 }
 
 enum pn_status mailbox_load_name(struct index_access *access, uint64_t account,
-				 struct pn_slice name, struct mailbox *mailbox)
+                                 struct pn_slice name, struct mailbox *mailbox)
 {
 	struct index_key key;
 	uint64_t id;
@@ -105,7 +106,8 @@ enum pn_status mailbox_load_name(struct index_access *access, uint64_t account,
 	if (status == PN_OK && !pn_slice_equal(mailbox_name(mailbox), name))
 		status = PN_NOT_FOUND;
 	if (status == PN_NOT_FOUND)
-		return pn_fail_with(PN_NOT_FOUND, access->error, "there is no mailbox of that name");
+		return pn_fail_with(PN_NOT_FOUND, access->error,
+		                    "there is no mailbox of that name");
 	return status;
 }
 
@@ -116,7 +118,7 @@ enum pn_status mailbox_save(struct index_access *access, const struct mailbox *m
 	key_tree(&key, mailbox->account, TREE_MAILBOX);
 	key_u64(&key, mailbox->id);
 	return index_put_two(access, TABLE_TREE, &key, &mailbox->row, sizeof(mailbox->row),
-			     mailbox_name(mailbox));
+	                     mailbox_name(mailbox));
 }
 
 static enum pn_status put_name(struct index_access *access, const struct mailbox *mailbox)
@@ -148,7 +150,7 @@ static enum pn_status next_uid_validity(struct index_access *access, uint32_t *v
 }
 
 static enum pn_status create_one(struct index_access *access, struct account *account,
-				 struct pn_slice name, uint32_t attributes, struct mailbox *mailbox)
+                                 struct pn_slice name, uint32_t attributes, struct mailbox *mailbox)
 {
 	enum pn_status status;
 
@@ -172,8 +174,8 @@ static enum pn_status create_one(struct index_access *access, struct account *ac
  * there is fine. The caller saves the account.
  */
 enum pn_status mailbox_create(struct index_access *access, struct account *account,
-			      struct pn_slice name, uint32_t attributes, bool only_missing,
-			      struct mailbox *mailbox)
+                              struct pn_slice name, uint32_t attributes, bool only_missing,
+                              struct mailbox *mailbox)
 {
 	enum pn_status status;
 
@@ -202,7 +204,7 @@ enum pn_status mailbox_create(struct index_access *access, struct account *accou
 
 /* Gone at once; rows and bodies are cleared away later. The caller saves the account. */
 enum pn_status mailbox_delete(struct index_access *access, struct account *account,
-			      struct mailbox *mailbox)
+                              struct mailbox *mailbox)
 {
 	struct index_key key;
 	enum pn_status status;
@@ -228,7 +230,7 @@ enum pn_status mailbox_delete(struct index_access *access, struct account *accou
 }
 
 static enum pn_status change_name(struct index_access *access, struct mailbox *mailbox,
-				  struct pn_slice name)
+                                  struct pn_slice name)
 {
 	struct index_key key;
 	enum pn_status status = check_name(access, name);
@@ -247,7 +249,7 @@ static enum pn_status change_name(struct index_access *access, struct mailbox *m
 
 /* The ids of all mailboxes whose name begins with "name/". */
 static enum pn_status children(struct index_access *access, uint64_t account, struct pn_slice name,
-			       uint64_t **ids_out, size_t *count_out)
+                               uint64_t **ids_out, size_t *count_out)
 {
 	struct index_key prefix;
 	struct index_walk walk;
@@ -283,7 +285,7 @@ static enum pn_status children(struct index_access *access, uint64_t account, st
 
 /* Everything under "from/" goes to "to/". */
 static enum pn_status rename_children(struct index_access *access, struct account *account,
-				      struct pn_slice from, struct pn_slice to)
+                                      struct pn_slice from, struct pn_slice to)
 {
 	struct mailbox *child = PN_ARENA_NEW(access->arena, struct mailbox);
 	uint64_t *ids;
@@ -297,8 +299,8 @@ static enum pn_status rename_children(struct index_access *access, struct accoun
 		if (status != PN_OK)
 			break;
 		name = pn_arena_print(access->arena, "%.*s%.*s", PN_SLICE_ARGS(to),
-				      (int)(child->row.name_size - from.size),
-				      child->name + from.size);
+		                      (int)(child->row.name_size - from.size),
+		                      child->name + from.size);
 		status = change_name(access, child, pn_slice_of(name));
 	}
 	return status;
@@ -306,12 +308,12 @@ static enum pn_status rename_children(struct index_access *access, struct accoun
 
 /* INBOX stays and is emptied: RFC 9051 section 6.3.6. */
 static enum pn_status move_inbox(struct index_access *access, struct account *account,
-				 struct mailbox *inbox, struct mailbox *target)
+                                 struct mailbox *inbox, struct mailbox *target)
 {
-	struct pn_uid_range all = { 1, UINT32_MAX };
-	struct uid_list list = { 0 };
+	struct pn_uid_range all = {1, UINT32_MAX};
+	struct uid_list list = {0};
 	const struct pn_slice *words;
-	enum pn_status status = message_uids(access, inbox, (struct pn_uid_set){ &all, 1 }, &list);
+	enum pn_status status = message_uids(access, inbox, (struct pn_uid_set){&all, 1}, &list);
 
 	if (status == PN_OK)
 		status = keywords_load(access, inbox, &words);
@@ -319,7 +321,7 @@ static enum pn_status move_inbox(struct index_access *access, struct account *ac
 		struct message_row row;
 		struct message_row copy;
 		struct pn_slice used[PN_KEYWORDS_PER_MAILBOX];
-		struct pn_flags flags = { .keywords = used };
+		struct pn_flags flags = {.keywords = used};
 		uint32_t uid;
 
 		status = message_load(access, inbox, list.uids[i], &row);
@@ -345,7 +347,7 @@ static enum pn_status move_inbox(struct index_access *access, struct account *ac
 
 /* Children move along. The caller saves the account. `target_out`: the mailbox of the new name. */
 enum pn_status mailbox_rename(struct index_access *access, struct account *account,
-			      struct mailbox *mailbox, struct pn_slice name, uint64_t *target_out)
+                              struct mailbox *mailbox, struct pn_slice name, uint64_t *target_out)
 {
 	struct mailbox *other = PN_ARENA_NEW(access->arena, struct mailbox);
 	struct pn_slice old = pn_arena_keep(access->arena, mailbox_name(mailbox));
@@ -359,7 +361,7 @@ enum pn_status mailbox_rename(struct index_access *access, struct account *accou
 	if (name.size > old.size && name.data[old.size] == '/' && !mailbox_is_inbox(old) &&
 	    memcmp(name.data, old.data, old.size) == 0)
 		return pn_fail_with(PN_CONFLICT, access->error,
-				    "a mailbox cannot be moved below itself");
+		                    "a mailbox cannot be moved below itself");
 	status = mailbox_load_name(access, account->id, name, other);
 	if (status == PN_OK)
 		return pn_fail_with(PN_CONFLICT, access->error, "a mailbox of that name exists");
@@ -375,7 +377,7 @@ enum pn_status mailbox_rename(struct index_access *access, struct account *accou
 		continue;
 	if (parent > 1) {
 		status = mailbox_create(access, account, pn_slice_make(name.data, parent - 1), 0,
-					true, other);
+		                        true, other);
 		if (status != PN_OK)
 			return status;
 	}
@@ -386,7 +388,7 @@ enum pn_status mailbox_rename(struct index_access *access, struct account *accou
 }
 
 enum pn_status mailbox_subscribe(struct index_access *access, uint64_t account,
-				 struct pn_slice name, bool on)
+                                 struct pn_slice name, bool on)
 {
 	struct index_key key;
 	enum pn_status status;
@@ -403,7 +405,7 @@ enum pn_status mailbox_subscribe(struct index_access *access, uint64_t account,
 }
 
 void mailbox_describe(const struct mailbox *mailbox, struct pn_arena *arena,
-		      struct pn_mailbox_info *info)
+                      struct pn_mailbox_info *info)
 {
 	*info = (struct pn_mailbox_info){
 		.id = mailbox->id,

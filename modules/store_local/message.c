@@ -26,12 +26,12 @@ struct pn_uid_set uid_list_set(struct index_access *access, struct uid_list *lis
 	struct pn_uid_set set = pn_uid_set_of(access->arena, list->uids, list->count);
 
 	free(list->uids);
-	*list = (struct uid_list){ 0 };
+	*list = (struct uid_list){0};
 	return set;
 }
 
 enum pn_status message_load(struct index_access *access, const struct mailbox *mailbox,
-			    uint32_t uid, struct message_row *row)
+                            uint32_t uid, struct message_row *row)
 {
 	struct index_key key;
 
@@ -39,8 +39,8 @@ enum pn_status message_load(struct index_access *access, const struct mailbox *m
 	return index_get_fixed(access, TABLE_TREE, &key, row, sizeof(*row));
 }
 
-static enum pn_status save(struct index_access *access, const struct mailbox *mailbox,
-			   uint32_t uid, const struct message_row *row)
+static enum pn_status save(struct index_access *access, const struct mailbox *mailbox, uint32_t uid,
+                           const struct message_row *row)
 {
 	struct index_key key;
 	uint8_t is_expunged = row->expunged_ms != 0;
@@ -56,7 +56,7 @@ static enum pn_status save(struct index_access *access, const struct mailbox *ma
 
 /* Counts a message in (sign 1) or out (-1). */
 static void count(struct account *account, struct mailbox *mailbox, const struct message_row *row,
-		  int sign)
+                  int sign)
 {
 	uint32_t step = (uint32_t)sign;
 
@@ -71,7 +71,7 @@ static void count(struct account *account, struct mailbox *mailbox, const struct
 }
 
 static enum pn_status put_range(struct index_access *access, const struct mailbox *mailbox,
-				uint32_t first, uint32_t last)
+                                uint32_t first, uint32_t last)
 {
 	struct index_key key;
 
@@ -99,8 +99,9 @@ static enum pn_status cut_range(struct index_access *access, struct mailbox *mai
 	}
 	walk_end(&walk);
 	if (status != PN_OK || first > uid || last < uid)
-		return pn_fail(access->error, "the index %s has no range for UID %u of mailbox %llu",
-			       access->index->path, uid, (unsigned long long)mailbox->id);
+		return pn_fail(access->error,
+		               "the index %s has no range for UID %u of mailbox %llu",
+		               access->index->path, uid, (unsigned long long)mailbox->id);
 	if (mailbox->row.last_range == first)
 		mailbox->row.last_range = uid == last ? 0 : uid + 1;
 	if (first < uid) {
@@ -116,7 +117,7 @@ static enum pn_status cut_range(struct index_access *access, struct mailbox *mai
 
 /* Gives the row the next UID and the account's modseq, and enters it everywhere. */
 enum pn_status message_add(struct index_access *access, struct account *account,
-			   struct mailbox *mailbox, struct message_row *row, uint32_t *uid_out)
+                           struct mailbox *mailbox, struct message_row *row, uint32_t *uid_out)
 {
 	enum pn_status status;
 
@@ -135,7 +136,7 @@ enum pn_status message_add(struct index_access *access, struct account *account,
 }
 
 static enum pn_status forget_change(struct index_access *access, const struct mailbox *mailbox,
-				    uint32_t uid, const struct message_row *row)
+                                    uint32_t uid, const struct message_row *row)
 {
 	struct index_key key;
 	enum pn_status status;
@@ -146,8 +147,8 @@ static enum pn_status forget_change(struct index_access *access, const struct ma
 }
 
 enum pn_status message_set_flags(struct index_access *access, struct account *account,
-				 struct mailbox *mailbox, uint32_t uid, struct message_row *row,
-				 uint32_t system_flags, uint64_t keywords)
+                                 struct mailbox *mailbox, uint32_t uid, struct message_row *row,
+                                 uint32_t system_flags, uint64_t keywords)
 {
 	enum pn_status status = forget_change(access, mailbox, uid, row);
 
@@ -164,7 +165,7 @@ enum pn_status message_set_flags(struct index_access *access, struct account *ac
 
 /* The row stays for a while, marked; so does its body. */
 enum pn_status message_expunge(struct index_access *access, struct account *account,
-			       struct mailbox *mailbox, uint32_t uid, struct message_row *row)
+                               struct mailbox *mailbox, uint32_t uid, struct message_row *row)
 {
 	struct index_key key;
 	enum pn_status status = forget_change(access, mailbox, uid, row);
@@ -184,14 +185,13 @@ enum pn_status message_expunge(struct index_access *access, struct account *acco
 	key_u64(&key, account->id);
 	key_u64(&key, mailbox->id);
 	key_u32(&key, uid);
-	return expire_at(access,
-			 access->now_ms + (int64_t)access->store->config.expunge_retention,
-			 EXPIRE_ROW, &key);
+	return expire_at(access, access->now_ms + (int64_t)access->store->config.expunge_retention,
+	                 EXPIRE_ROW, &key);
 }
 
 /* All ranges of UIDs that are there. */
 enum pn_status message_ranges(struct index_access *access, const struct mailbox *mailbox,
-			      struct pn_uid_set *set_out)
+                              struct pn_uid_set *set_out)
 {
 	struct index_key prefix;
 	struct index_walk walk;
@@ -230,7 +230,7 @@ enum pn_status message_ranges(struct index_access *access, const struct mailbox 
 
 /* The UIDs of the set that are there, ascending. The caller frees list->uids. */
 enum pn_status message_uids(struct index_access *access, const struct mailbox *mailbox,
-			    struct pn_uid_set set, struct uid_list *list)
+                            struct pn_uid_set set, struct uid_list *list)
 {
 	struct pn_uid_set there;
 	size_t at = 0;
@@ -242,11 +242,11 @@ enum pn_status message_uids(struct index_access *access, const struct mailbox *m
 		for (size_t j = at; j < there.count && there.ranges[j].first <= set.ranges[i].last;
 		     j++) {
 			uint32_t uid = there.ranges[j].first > set.ranges[i].first
-					       ? there.ranges[j].first
-					       : set.ranges[i].first;
+			                       ? there.ranges[j].first
+			                       : set.ranges[i].first;
 			uint32_t last = there.ranges[j].last < set.ranges[i].last
-						? there.ranges[j].last
-						: set.ranges[i].last;
+			                        ? there.ranges[j].last
+			                        : set.ranges[i].last;
 
 			for (uint64_t next = uid; next <= last; next++)
 				uid_list_add(list, (uint32_t)next);

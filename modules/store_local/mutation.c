@@ -52,10 +52,10 @@ static enum pn_status find_mailbox(struct work *work)
 {
 	if (work->mutation->mailbox != 0)
 		return mailbox_load(work->access, work->account.id, work->mutation->mailbox,
-				    &work->mailbox);
+		                    &work->mailbox);
 	return mailbox_load_name(work->access, work->account.id,
-				 mailbox_canonical_name(work->access, work->mutation->name),
-				 &work->mailbox);
+	                         mailbox_canonical_name(work->access, work->mutation->name),
+	                         &work->mailbox);
 }
 
 static enum pn_status save(struct work *work)
@@ -80,9 +80,9 @@ static enum pn_status check_quota(struct work *work, uint64_t more)
 	if (used <= limit && more <= limit - used)
 		return PN_OK;
 	return pn_fail_with(PN_LIMIT, work->access->error,
-			    "account %.*s has %llu of %llu bytes; %llu more do not fit",
-			    PN_SLICE_ARGS(work->account.name), (unsigned long long)used,
-			    (unsigned long long)limit, (unsigned long long)more);
+	                    "account %.*s has %llu of %llu bytes; %llu more do not fit",
+	                    PN_SLICE_ARGS(work->account.name), (unsigned long long)used,
+	                    (unsigned long long)limit, (unsigned long long)more);
 }
 
 /* The body that a mutation names, entered into the index where it is new. */
@@ -96,8 +96,8 @@ static enum pn_status find_body(struct work *work, struct pn_body_id *id_out, st
 		return body_load(work->access, body->id, row, NULL);
 	}
 	if (body->index >= work->commit->body_count)
-		return pn_fail_with(PN_CONFLICT, work->access->error,
-				    "the commit has no body %zu", body->index);
+		return pn_fail_with(PN_CONFLICT, work->access->error, "the commit has no body %zu",
+		                    body->index);
 	*id_out = work->bodies[body->index].id;
 	*row = work->bodies[body->index].row;
 	if (!work->bodies[body->index].is_indexed)
@@ -114,7 +114,7 @@ static enum pn_status account_for_append(struct work *work)
 
 	if (status == PN_NOT_FOUND && work->mutation->create_missing)
 		status = account_create(work->access, work->mutation->account, &work->account,
-					&was_there);
+		                        &was_there);
 	return status;
 }
 
@@ -122,9 +122,10 @@ static enum pn_status mailbox_for_append(struct work *work)
 {
 	enum pn_status status = find_mailbox(work);
 
-	if (status == PN_NOT_FOUND && work->mutation->create_missing && work->mutation->mailbox == 0)
+	if (status == PN_NOT_FOUND && work->mutation->create_missing &&
+	    work->mutation->mailbox == 0)
 		status = mailbox_create(work->access, &work->account, work->mutation->name, 0, true,
-					&work->mailbox);
+		                        &work->mailbox);
 	return status;
 }
 
@@ -166,17 +167,16 @@ static enum pn_status remember_once(struct work *work, const struct index_key *k
 	key_u64(&rest, work->account.id);
 	key_bytes(&rest, key->bytes + 9, 16);
 	return expire_at(work->access,
-			 work->access->now_ms +
-				 (int64_t)work->access->store->config.once_retention,
-			 EXPIRE_ONCE, &rest);
+	                 work->access->now_ms + (int64_t)work->access->store->config.once_retention,
+	                 EXPIRE_ONCE, &rest);
 }
 
 static enum pn_status append(struct work *work)
 {
 	const struct pn_mutation *mutation = work->mutation;
-	struct message_row row = { 0 };
-	struct body_row body = { 0 };
-	struct index_key once = { .size = 0 };
+	struct message_row row = {0};
+	struct body_row body = {0};
+	struct index_key once = {.size = 0};
 	uint64_t size;
 	enum pn_status status = account_for_append(work);
 
@@ -202,7 +202,7 @@ static enum pn_status append(struct work *work)
 	status = check_quota(work, size);
 	if (status == PN_OK)
 		status = keywords_bits(work->access, &work->mailbox, &mutation->flags, true,
-				       &row.keywords);
+		                       &row.keywords);
 	if (status == PN_OK)
 		status = find_body(work, &row.body, &body);
 	if (status == PN_OK)
@@ -217,7 +217,7 @@ static enum pn_status append(struct work *work)
 	row.thread = row.body;
 	work->account.row.modseq++;
 	status = message_add(work->access, &work->account, &work->mailbox, &row,
-			     &work->result->first_uid);
+	                     &work->result->first_uid);
 	if (status != PN_OK)
 		return status;
 	work->result->uid_count = 1;
@@ -239,7 +239,7 @@ static enum pn_status load_target(struct work *work)
 		work->target = work->mailbox;
 	else
 		status = mailbox_load(work->access, work->account.id,
-				      work->mutation->target_mailbox, &work->target);
+		                      work->mutation->target_mailbox, &work->target);
 	return status;
 }
 
@@ -258,11 +258,12 @@ static enum pn_status sum_sizes(struct work *work, const struct uid_list *list, 
 
 /* Puts one message into the target, with its keywords under the bits of the target. */
 static enum pn_status copy_one(struct work *work, uint32_t uid, const struct pn_slice *words,
-			       bool is_move)
+                               bool is_move)
 {
-	struct mailbox *target = work->target.id == work->mailbox.id ? &work->mailbox : &work->target;
+	struct mailbox *target =
+		work->target.id == work->mailbox.id ? &work->mailbox : &work->target;
 	struct pn_slice used[PN_KEYWORDS_PER_MAILBOX];
-	struct pn_flags flags = { .keywords = used };
+	struct pn_flags flags = {.keywords = used};
 	struct message_row row;
 	struct message_row copy;
 	uint32_t new_uid;
@@ -285,12 +286,12 @@ static enum pn_status copy_one(struct work *work, uint32_t uid, const struct pn_
 		work->result->first_uid = new_uid;
 	work->result->uid_count++;
 	return is_move ? message_expunge(work->access, &work->account, &work->mailbox, uid, &row)
-		       : PN_OK;
+	               : PN_OK;
 }
 
 static enum pn_status copy(struct work *work, bool is_move)
 {
-	struct uid_list list = { 0 };
+	struct uid_list list = {0};
 	const struct pn_slice *words;
 	uint64_t size;
 	enum pn_status status = load_target(work);
@@ -320,7 +321,7 @@ static enum pn_status copy(struct work *work, bool is_move)
 /* ------------------------------------------------------------ flags, expunge */
 
 static void new_flags(const struct pn_mutation *mutation, uint64_t bits,
-		      const struct message_row *row, uint32_t *system, uint64_t *keywords)
+                      const struct message_row *row, uint32_t *system, uint64_t *keywords)
 {
 	*system = mutation->flags.system;
 	*keywords = bits;
@@ -336,15 +337,15 @@ static void new_flags(const struct pn_mutation *mutation, uint64_t bits,
 static enum pn_status set_flags(struct work *work)
 {
 	const struct pn_mutation *mutation = work->mutation;
-	struct uid_list list = { 0 };
-	struct uid_list touched = { 0 };
-	struct uid_list modified = { 0 };
+	struct uid_list list = {0};
+	struct uid_list touched = {0};
+	struct uid_list modified = {0};
 	uint64_t bits;
 	enum pn_status status = find_mailbox(work);
 
 	if (status == PN_OK)
 		status = keywords_bits(work->access, &work->mailbox, &mutation->flags,
-				       mutation->how != PN_FLAGS_REMOVE, &bits);
+		                       mutation->how != PN_FLAGS_REMOVE, &bits);
 	if (status == PN_OK)
 		status = message_uids(work->access, &work->mailbox, mutation->uids, &list);
 	for (size_t i = 0; i < list.count && status == PN_OK; i++) {
@@ -366,7 +367,7 @@ static enum pn_status set_flags(struct work *work)
 			work->account.row.modseq++;
 		uid_list_add(&touched, list.uids[i]);
 		status = message_set_flags(work->access, &work->account, &work->mailbox,
-					   list.uids[i], &row, system, keywords);
+		                           list.uids[i], &row, system, keywords);
 	}
 	free(list.uids);
 	work->result->uids = uid_list_set(work->access, &touched);
@@ -376,8 +377,8 @@ static enum pn_status set_flags(struct work *work)
 
 static enum pn_status expunge(struct work *work)
 {
-	struct uid_list list = { 0 };
-	struct uid_list gone = { 0 };
+	struct uid_list list = {0};
+	struct uid_list gone = {0};
 	enum pn_status status = find_mailbox(work);
 
 	if (status == PN_OK)
@@ -393,8 +394,8 @@ static enum pn_status expunge(struct work *work)
 		if (gone.count == 0)
 			work->account.row.modseq++;
 		uid_list_add(&gone, list.uids[i]);
-		status = message_expunge(work->access, &work->account, &work->mailbox,
-					 list.uids[i], &row);
+		status = message_expunge(work->access, &work->account, &work->mailbox, list.uids[i],
+		                         &row);
 	}
 	free(list.uids);
 	work->result->uids = uid_list_set(work->access, &gone);
@@ -416,7 +417,7 @@ static enum pn_status change_mailbox(struct work *work)
 		status = mailbox_delete(work->access, &work->account, &work->mailbox);
 	} else if (mutation->kind == PN_MUTATION_MAILBOX_RENAME) {
 		status = mailbox_rename(work->access, &work->account, &work->mailbox,
-					mutation->name, &work->result->mailbox);
+		                        mutation->name, &work->result->mailbox);
 	} else {
 		work->mailbox.row.attributes = mutation->attributes & 0xffffu;
 		work->account.row.modseq++;
@@ -429,7 +430,7 @@ static enum pn_status change_mailbox(struct work *work)
 static enum pn_status create_mailbox(struct work *work)
 {
 	enum pn_status status = mailbox_create(work->access, &work->account, work->mutation->name,
-					       work->mutation->attributes, false, &work->mailbox);
+	                                       work->mutation->attributes, false, &work->mailbox);
 
 	return status == PN_OK ? save(work) : status;
 }
@@ -441,7 +442,7 @@ static enum pn_status change_account(struct work *work)
 
 	if (mutation->kind == PN_MUTATION_ACCOUNT_CREATE) {
 		status = account_create(work->access, mutation->account, &work->account,
-					&work->result->was_there);
+		                        &work->result->was_there);
 		work->result->modseq = work->account.row.modseq;
 		return status;
 	}
@@ -469,14 +470,13 @@ static enum pn_status change_queue(struct work *work)
 		return queue_done(work->access, mutation->queue_row->id);
 	status = find_body(work, &work->result->body, &row);
 	return status == PN_OK ? queue_put(work->access, mutation->queue_row, work->result->body,
-					   &work->result->queue_id)
-			       : status;
+	                                   &work->result->queue_id)
+	                       : status;
 }
 
 static enum pn_status apply_in_account(struct work *work)
 {
-	enum pn_status status =
-		account_load(work->access, work->mutation->account, &work->account);
+	enum pn_status status = account_load(work->access, work->mutation->account, &work->account);
 
 	if (status != PN_OK)
 		return status;
@@ -485,7 +485,7 @@ static enum pn_status apply_in_account(struct work *work)
 		return create_mailbox(work);
 	case PN_MUTATION_SUBSCRIBE:
 		status = mailbox_subscribe(work->access, work->account.id, work->mutation->name,
-					   work->mutation->on);
+		                           work->mutation->on);
 		work->result->modseq = ++work->account.row.modseq;
 		return status == PN_OK ? account_save(work->access, &work->account) : status;
 	case PN_MUTATION_COPY:
@@ -527,12 +527,12 @@ static enum pn_status apply(struct work *work)
 	case PN_MUTATION_EXPUNGE:
 		return apply_in_account(work);
 	}
-	return pn_fail_with(PN_CONFLICT, work->access->error, "this store does not know mutation %d",
-			    (int)work->mutation->kind);
+	return pn_fail_with(PN_CONFLICT, work->access->error,
+	                    "this store does not know mutation %d", (int)work->mutation->kind);
 }
 
 enum pn_status mutations_apply(struct index_access *access, struct pn_commit *commit,
-			       struct new_body *bodies)
+                               struct new_body *bodies)
 {
 	struct work *work = PN_ARENA_NEW(commit->arena, struct work);
 	enum pn_status status = PN_OK;

@@ -11,12 +11,12 @@
 #include <postern/text.h>
 
 static enum pn_status begin(struct local_store *store, struct pn_store_call *call,
-			    struct index_access *access)
+                            struct index_access *access)
 {
-	*access = (struct index_access){ .store = store,
-					 .index = &store->index,
-					 .error = &call->error,
-					 .arena = call->arena };
+	*access = (struct index_access){.store = store,
+	                                .index = &store->index,
+	                                .error = &call->error,
+	                                .arena = call->arena};
 	return index_begin(access, false);
 }
 
@@ -52,15 +52,14 @@ static const void *table_keep(struct table *table, struct pn_arena *arena)
 /* ------------------------------------------------------------------- accounts */
 
 enum pn_status local_accounts(void *instance, struct pn_store_call *call,
-			      const struct pn_accounts_request *request,
-			      struct pn_accounts *result)
+                              const struct pn_accounts_request *request, struct pn_accounts *result)
 {
 	struct index_access access;
-	struct table table = { .row_size = sizeof(struct pn_account_info) };
-	struct index_key everything = { .size = 0 };
+	struct table table = {.row_size = sizeof(struct pn_account_info)};
+	struct index_key everything = {.size = 0};
 	struct index_walk walk;
-	MDB_val from = { .mv_size = request->after.size,
-			 .mv_data = (void *)(uintptr_t)request->after.data };
+	MDB_val from = {.mv_size = request->after.size,
+	                .mv_data = (void *)(uintptr_t)request->after.data};
 	enum pn_status status = begin(instance, call, &access);
 
 	if (status != PN_OK)
@@ -131,19 +130,19 @@ static int compare_mailboxes(const void *left, const void *right)
 static int compare_plain(const void *left, const void *right)
 {
 	return compare_names(((const struct pn_mailbox_info *)left)->name,
-			     ((const struct pn_mailbox_info *)right)->name);
+	                     ((const struct pn_mailbox_info *)right)->name);
 }
 
 static struct pn_mailbox_info *find_name(struct table *table, size_t count, struct pn_slice name)
 {
-	struct pn_mailbox_info wanted = { .name = name };
+	struct pn_mailbox_info wanted = {.name = name};
 
 	return count == 0 ? NULL
-			  : bsearch(&wanted, table->rows, count, table->row_size, compare_plain);
+	                  : bsearch(&wanted, table->rows, count, table->row_size, compare_plain);
 }
 
 static enum pn_status add_mailboxes(struct index_access *access, uint64_t account,
-				    struct table *table)
+                                    struct table *table)
 {
 	struct mailbox *mailbox = PN_ARENA_NEW(access->arena, struct mailbox);
 	struct index_key prefix;
@@ -153,9 +152,9 @@ static enum pn_status add_mailboxes(struct index_access *access, uint64_t accoun
 	key_tree(&prefix, account, TREE_MAILBOX);
 	walk_begin(&walk, access, TABLE_TREE, &prefix, NULL);
 	for (; walk.status == PN_OK && status == PN_OK; walk_next(&walk)) {
-		status = mailbox_load(
-			access, account,
-			key_read_u64((const char *)walk.key.mv_data + prefix.size), mailbox);
+		status = mailbox_load(access, account,
+		                      key_read_u64((const char *)walk.key.mv_data + prefix.size),
+		                      mailbox);
 		if (status == PN_OK)
 			mailbox_describe(mailbox, access->arena, table_add(table));
 	}
@@ -199,7 +198,7 @@ static void add_levels(struct table *table)
 }
 
 static enum pn_status add_subscriptions(struct index_access *access, uint64_t account,
-					struct table *table)
+                                        struct table *table)
 {
 	struct index_key prefix;
 	struct index_walk walk;
@@ -224,7 +223,7 @@ static enum pn_status add_subscriptions(struct index_access *access, uint64_t ac
 
 /* Keeps what was asked for. */
 static void select_mailboxes(struct table *table, const struct pn_mailboxes_request *request,
-			     struct pn_slice name)
+                             struct pn_slice name)
 {
 	struct pn_mailbox_info *rows = (struct pn_mailbox_info *)table->rows;
 	size_t kept = 0;
@@ -240,11 +239,11 @@ static void select_mailboxes(struct table *table, const struct pn_mailboxes_requ
 }
 
 enum pn_status local_mailboxes(void *instance, struct pn_store_call *call,
-			       const struct pn_mailboxes_request *request,
-			       struct pn_mailboxes *result)
+                               const struct pn_mailboxes_request *request,
+                               struct pn_mailboxes *result)
 {
 	struct index_access access;
-	struct table table = { .row_size = sizeof(struct pn_mailbox_info) };
+	struct table table = {.row_size = sizeof(struct pn_mailbox_info)};
 	struct account account;
 	enum pn_status status = begin(instance, call, &access);
 
@@ -275,7 +274,7 @@ enum pn_status local_mailboxes(void *instance, struct pn_store_call *call,
 /* ----------------------------------------------------------------------- view */
 
 static enum pn_status open_mailbox(struct index_access *access, struct pn_slice name, uint64_t id,
-				   struct account *account, struct mailbox **mailbox_out)
+                                   struct account *account, struct mailbox **mailbox_out)
 {
 	enum pn_status status = account_load(access, name, account);
 
@@ -284,7 +283,7 @@ static enum pn_status open_mailbox(struct index_access *access, struct pn_slice 
 }
 
 enum pn_status local_view(void *instance, struct pn_store_call *call,
-			  const struct pn_view_request *request, struct pn_view *result)
+                          const struct pn_view_request *request, struct pn_view *result)
 {
 	struct index_access access;
 	struct account account;
@@ -319,13 +318,12 @@ struct describing {
 };
 
 static void describe_flags(struct describing *describing, const struct message_row *row,
-			   struct pn_flags *flags)
+                           struct pn_flags *flags)
 {
 	if (row->keywords != describing->last_bits) {
-		struct pn_slice *words =
-			PN_ARENA_ARRAY(describing->access->arena,
-				       (size_t)__builtin_popcountll(row->keywords),
-				       struct pn_slice);
+		struct pn_slice *words = PN_ARENA_ARRAY(describing->access->arena,
+		                                        (size_t)__builtin_popcountll(row->keywords),
+		                                        struct pn_slice);
 		size_t count = 0;
 
 		for (unsigned bit = 0; bit < PN_KEYWORDS_PER_MAILBOX; bit++)
@@ -340,7 +338,7 @@ static void describe_flags(struct describing *describing, const struct message_r
 }
 
 static enum pn_status describe_row(struct describing *describing, uint32_t uid,
-				   const struct message_row *row, struct pn_row *result)
+                                   const struct message_row *row, struct pn_row *result)
 {
 	struct body_row body;
 	struct pn_slice summary;
@@ -366,9 +364,9 @@ static enum pn_status describe_row(struct describing *describing, uint32_t uid,
 }
 
 static enum pn_status rows_of_range(struct describing *describing, const struct mailbox *mailbox,
-				    const struct pn_rows_request *request,
-				    struct pn_uid_range range, struct table *table,
-				    uint32_t *next_uid)
+                                    const struct pn_rows_request *request,
+                                    struct pn_uid_range range, struct table *table,
+                                    uint32_t *next_uid)
 {
 	struct index_key prefix;
 	struct index_key from;
@@ -387,7 +385,7 @@ static enum pn_status rows_of_range(struct describing *describing, const struct 
 			break;
 		if (walk.value.mv_size < sizeof(row)) {
 			status = pn_fail(describing->access->error,
-					 "the index has a short row for UID %u", uid);
+			                 "the index has a short row for UID %u", uid);
 			break;
 		}
 		memcpy(&row, walk.value.mv_data, sizeof(row));
@@ -405,11 +403,11 @@ static enum pn_status rows_of_range(struct describing *describing, const struct 
 }
 
 enum pn_status local_rows(void *instance, struct pn_store_call *call,
-			  const struct pn_rows_request *request, struct pn_rows *result)
+                          const struct pn_rows_request *request, struct pn_rows *result)
 {
 	struct index_access access;
-	struct describing describing = { .access = &access, .fields = request->fields };
-	struct table table = { .row_size = sizeof(struct pn_row) };
+	struct describing describing = {.access = &access, .fields = request->fields};
+	struct table table = {.row_size = sizeof(struct pn_row)};
 	struct account account;
 	struct mailbox *mailbox;
 	enum pn_status status = begin(instance, call, &access);
@@ -420,10 +418,9 @@ enum pn_status local_rows(void *instance, struct pn_store_call *call,
 	status = open_mailbox(&access, request->account, request->mailbox, &account, &mailbox);
 	if (status == PN_OK)
 		status = keywords_load(&access, mailbox, &describing.words);
-	for (size_t i = 0;
-	     i < request->uids.count && status == PN_OK && result->next_uid == 0; i++)
+	for (size_t i = 0; i < request->uids.count && status == PN_OK && result->next_uid == 0; i++)
 		status = rows_of_range(&describing, mailbox, request, request->uids.ranges[i],
-				       &table, &result->next_uid);
+		                       &table, &result->next_uid);
 	index_abort(&access);
 	result->row_size = sizeof(struct pn_row);
 	result->count = table.count;
@@ -443,8 +440,8 @@ static int compare_uids(const void *left, const void *right)
 
 /* From the change log: UIDs that changed after `since`, and those that were expunged. */
 static enum pn_status read_log(struct index_access *access, const struct mailbox *mailbox,
-			       const struct pn_changes_request *request, struct uid_list *changed,
-			       struct uid_list *vanished)
+                               const struct pn_changes_request *request, struct uid_list *changed,
+                               struct uid_list *vanished)
 {
 	struct index_key prefix;
 	struct index_key from;
@@ -460,7 +457,7 @@ static enum pn_status read_log(struct index_access *access, const struct mailbox
 
 		if (uid >= request->from_uid)
 			uid_list_add(*(const uint8_t *)walk.value.mv_data ? vanished : changed,
-				     uid);
+			             uid);
 	}
 	walk_end(&walk);
 	if (changed->count != 0)
@@ -472,7 +469,7 @@ static enum pn_status read_log(struct index_access *access, const struct mailbox
 
 /* Where the log does not reach back so far: every UID that was ever given and is not there. */
 static enum pn_status all_gaps(struct index_access *access, const struct mailbox *mailbox,
-			       uint32_t from, struct pn_uid_set *vanished)
+                               uint32_t from, struct pn_uid_set *vanished)
 {
 	struct pn_uid_set there;
 	struct pn_uid_range *gaps;
@@ -488,11 +485,11 @@ static enum pn_status all_gaps(struct index_access *access, const struct mailbox
 			continue;
 		if (there.ranges[i].first > next)
 			gaps[vanished->count++] =
-				(struct pn_uid_range){ next, there.ranges[i].first - 1 };
+				(struct pn_uid_range){next, there.ranges[i].first - 1};
 		next = there.ranges[i].last + 1;
 	}
 	if (next < mailbox->row.uid_next)
-		gaps[vanished->count++] = (struct pn_uid_range){ next, mailbox->row.uid_next - 1 };
+		gaps[vanished->count++] = (struct pn_uid_range){next, mailbox->row.uid_next - 1};
 	return PN_OK;
 }
 
@@ -508,12 +505,12 @@ static void cut_set(struct pn_uid_set *set, uint32_t end)
 }
 
 static enum pn_status collect_changes(struct index_access *access, const struct mailbox *mailbox,
-				      const struct pn_changes_request *request,
-				      struct pn_changes *result, struct table *table)
+                                      const struct pn_changes_request *request,
+                                      struct pn_changes *result, struct table *table)
 {
-	struct describing describing = { .access = access, .fields = PN_ROW_FLAGS };
-	struct uid_list changed = { 0 };
-	struct uid_list vanished = { 0 };
+	struct describing describing = {.access = access, .fields = PN_ROW_FLAGS};
+	struct uid_list changed = {0};
+	struct uid_list vanished = {0};
 	enum pn_status status = read_log(access, mailbox, request, &changed, &vanished);
 
 	if (status == PN_OK)
@@ -528,24 +525,23 @@ static enum pn_status collect_changes(struct index_access *access, const struct 
 		}
 		status = message_load(access, mailbox, changed.uids[i], &row);
 		if (status == PN_OK)
-			status = describe_row(&describing, changed.uids[i], &row,
-					      table_add(table));
+			status = describe_row(&describing, changed.uids[i], &row, table_add(table));
 	}
 	free(changed.uids);
 	result->vanished = uid_list_set(access, &vanished);
 	if (status == PN_OK && request->since < mailbox->row.log_floor)
 		status = all_gaps(access, mailbox, request->from_uid,
-				  (result->vanished.count = 0, &result->vanished));
+		                  (result->vanished.count = 0, &result->vanished));
 	if (!result->is_complete)
 		cut_set(&result->vanished, result->next_uid);
 	return status;
 }
 
 enum pn_status local_changes(void *instance, struct pn_store_call *call,
-			     const struct pn_changes_request *request, struct pn_changes *result)
+                             const struct pn_changes_request *request, struct pn_changes *result)
 {
 	struct index_access access;
-	struct table table = { .row_size = sizeof(struct pn_row) };
+	struct table table = {.row_size = sizeof(struct pn_row)};
 	struct account account;
 	struct mailbox *mailbox;
 	enum pn_status status = begin(instance, call, &access);
@@ -569,7 +565,7 @@ enum pn_status local_changes(void *instance, struct pn_store_call *call,
 }
 
 enum pn_status local_queue(void *instance, struct pn_store_call *call,
-			   const struct pn_queue_request *request, struct pn_queue_rows *result)
+                           const struct pn_queue_request *request, struct pn_queue_rows *result)
 {
 	struct index_access access;
 	enum pn_status status = begin(instance, call, &access);

@@ -32,7 +32,7 @@ static struct pn_slice recipient_domain(const struct pn_queue_row *row)
 	while (at > 0 && row->recipient.data[at - 1] != '@')
 		at--;
 	return at == 0 ? PN_SLICE_NONE
-		       : pn_slice_make(row->recipient.data + at, row->recipient.size - at);
+	               : pn_slice_make(row->recipient.data + at, row->recipient.size - at);
 }
 
 static void row_key(struct index_key *key, uint64_t id)
@@ -114,10 +114,10 @@ static enum pn_status leave(struct index_access *access, const struct pn_queue_r
 
 	for (size_t i = 0; i < count && status == PN_OK; i++)
 		status = index_delete(access, TABLE_QUEUE, &keys[i]);
-	return status == PN_NOT_FOUND ? pn_fail(access->error,
-						"the index %s misses an entry of queue row %llu",
-						access->index->path, (unsigned long long)row->id)
-				      : status;
+	return status == PN_NOT_FOUND
+	               ? pn_fail(access->error, "the index %s misses an entry of queue row %llu",
+	                         access->index->path, (unsigned long long)row->id)
+	               : status;
 }
 
 static enum pn_status save(struct index_access *access, const struct pn_queue_row *row)
@@ -153,11 +153,11 @@ static enum pn_status save(struct index_access *access, const struct pn_queue_ro
 	}
 	row_key(&key, row->id);
 	return index_put_two(access, TABLE_QUEUE, &key, &fixed, sizeof(fixed),
-			     pn_slice_make(tail, size));
+	                     pn_slice_make(tail, size));
 }
 
 static enum pn_status read_row(struct index_access *access, uint64_t id, MDB_val value,
-			       struct pn_queue_row *row)
+                               struct pn_queue_row *row)
 {
 	struct pn_slice *texts[QUEUE_TEXTS];
 	struct queue_row fixed;
@@ -177,20 +177,20 @@ static enum pn_status read_row(struct index_access *access, uint64_t id, MDB_val
 		.priority = fixed.priority,
 	};
 	rest = pn_arena_keep(access->arena,
-			     pn_slice_make((const char *)value.mv_data + sizeof(fixed),
-					   value.mv_size - sizeof(fixed)));
+	                     pn_slice_make((const char *)value.mv_data + sizeof(fixed),
+	                                   value.mv_size - sizeof(fixed)));
 	row_texts(row, texts);
 	for (size_t i = 0; i < QUEUE_TEXTS; i++) {
 		if (fixed.text_sizes[i] > rest.size)
 			goto damaged;
 		*texts[i] = pn_slice_make(rest.data, fixed.text_sizes[i]);
 		rest = pn_slice_make(rest.data + fixed.text_sizes[i],
-				     rest.size - fixed.text_sizes[i]);
+		                     rest.size - fixed.text_sizes[i]);
 	}
 	return PN_OK;
 damaged:
 	return pn_fail(access->error, "the index %s has a damaged queue row %llu",
-		       access->index->path, (unsigned long long)id);
+	               access->index->path, (unsigned long long)id);
 }
 
 enum pn_status queue_load(struct index_access *access, uint64_t id, struct pn_queue_row *row)
@@ -203,12 +203,12 @@ enum pn_status queue_load(struct index_access *access, uint64_t id, struct pn_qu
 	status = index_get(access, TABLE_QUEUE, &key, &value);
 	if (status == PN_NOT_FOUND)
 		return pn_fail_with(PN_NOT_FOUND, access->error, "there is no queue row %llu",
-				    (unsigned long long)id);
+		                    (unsigned long long)id);
 	return status == PN_OK ? read_row(access, id, value, row) : status;
 }
 
 enum pn_status queue_put(struct index_access *access, const struct pn_queue_row *row,
-			 struct pn_body_id body, uint64_t *id_out)
+                         struct pn_body_id body, uint64_t *id_out)
 {
 	struct pn_queue_row copy = *row;
 	uint64_t ignored;
@@ -281,7 +281,7 @@ static bool row_fits(const struct pn_queue_request *request, const struct pn_que
 
 /* Which entries to walk: those that select most. Gives the prefix, and where to begin. */
 static void choose(const struct pn_queue_request *request, struct index_key *prefix,
-		   struct index_key *from)
+                   struct index_key *from)
 {
 	if (request->due_before_ms != 0) {
 		due_key(from, request->after_due_ms, request->after_id);
@@ -310,7 +310,7 @@ static void choose(const struct pn_queue_request *request, struct index_key *pre
 }
 
 enum pn_status queue_select(struct index_access *access, const struct pn_queue_request *request,
-			    struct pn_queue_rows *result)
+                            struct pn_queue_rows *result)
 {
 	struct index_key prefix;
 	struct index_key from;
@@ -332,8 +332,8 @@ enum pn_status queue_select(struct index_access *access, const struct pn_queue_r
 		uint64_t id = key_read_u64(key + walk.key.mv_size - sizeof(id));
 		struct pn_queue_row row;
 
-		if (walk.key.mv_size == from.size &&
-		    memcmp(key, from.bytes, from.size) == 0 && request->after_id != 0)
+		if (walk.key.mv_size == from.size && memcmp(key, from.bytes, from.size) == 0 &&
+		    request->after_id != 0)
 			continue; /* the row to go on behind */
 		if (request->due_before_ms != 0 &&
 		    key_read_u64(key + 1) >= (uint64_t)request->due_before_ms)
@@ -365,9 +365,9 @@ enum pn_status queue_select(struct index_access *access, const struct pn_queue_r
 
 /* Every row has its entries, and every entry its row. */
 enum pn_status queue_verify(struct index_access *access, const struct pn_store_report *report,
-			    size_t *damage)
+                            size_t *damage)
 {
-	struct index_key prefix = { .size = 0 };
+	struct index_key prefix = {.size = 0};
 	struct index_key keys[QUEUE_ENTRIES];
 	struct index_walk walk;
 	struct pn_queue_row row;
@@ -384,7 +384,7 @@ enum pn_status queue_verify(struct index_access *access, const struct pn_store_r
 
 		if (queue_load(access, id, &row) != PN_OK) {
 			local_say(report, true, "queue row %llu is missing or damaged",
-				  (unsigned long long)id);
+			          (unsigned long long)id);
 			++*damage;
 			continue;
 		}
@@ -399,19 +399,19 @@ enum pn_status queue_verify(struct index_access *access, const struct pn_store_r
 		for (size_t i = 0; i < count; i++)
 			if (index_get(access, TABLE_QUEUE, &keys[i], &value) != PN_OK) {
 				local_say(report, true, "queue row %llu misses an entry '%c'",
-					  (unsigned long long)id, keys[i].bytes[0]);
+				          (unsigned long long)id, keys[i].bytes[0]);
 				++*damage;
 			}
 	}
 	walk_end(&walk);
 	if (entries != expected) {
 		local_say(report, true, "the queue has %llu entries; its rows need %llu",
-			  (unsigned long long)entries, (unsigned long long)expected);
+		          (unsigned long long)entries, (unsigned long long)expected);
 		++*damage;
 	}
 	if (index_counter(access, "queue_count", 0, &total) == PN_OK && total != rows) {
 		local_say(report, true, "the queue's count is %llu; it has %llu rows",
-			  (unsigned long long)total, (unsigned long long)rows);
+		          (unsigned long long)total, (unsigned long long)rows);
 		++*damage;
 	}
 	return walk.status == PN_FAILED ? PN_FAILED : PN_OK;

@@ -50,8 +50,8 @@ static struct reader_file *find_file(struct local_readers *readers, uint64_t seg
 
 /* Borrows a descriptor; `own` is used where all slots are busy. */
 static enum pn_status borrow_file(struct local_store *store, uint64_t segment,
-				  struct reader_file *own, struct reader_file **file_out,
-				  struct pn_error *error)
+                                  struct reader_file *own, struct reader_file **file_out,
+                                  struct pn_error *error)
 {
 	struct local_readers *readers = &store->readers;
 	struct reader_file *file;
@@ -83,7 +83,7 @@ static enum pn_status borrow_file(struct local_store *store, uint64_t segment,
 }
 
 static void return_file(struct local_store *store, struct reader_file *file,
-			struct reader_file *own)
+                        struct reader_file *own)
 {
 	pthread_mutex_lock(&store->readers.mutex);
 	file->users--;
@@ -129,28 +129,27 @@ static void set_aside(struct local_store *store, struct pn_body_id id, const cha
 }
 
 static enum pn_status check_header(const struct record_header *header, uint64_t salt,
-				   struct pn_body_id id, const struct body_row *row,
-				   const char *what, struct pn_error *error)
+                                   struct pn_body_id id, const struct body_row *row,
+                                   const char *what, struct pn_error *error)
 {
 	if (record_header_is_good(header, salt) && header->kind == RECORD_BODY &&
 	    memcmp(&header->body, &id, sizeof(id)) == 0 && header->body_size == row->size &&
 	    header->record_size == row->record_size && header->body_offset <= row->record_size &&
 	    row->size <= row->record_size - header->body_offset &&
-	    header->front_size <= row->size &&
-	    header->meta_offset <= row->record_size &&
+	    header->front_size <= row->size && header->meta_offset <= row->record_size &&
 	    header->meta_size <= row->record_size - header->meta_offset)
 		return PN_OK;
 	return pn_fail(error, "%s is damaged: its header is not that of the body", what);
 }
 
 static enum pn_status read_piece(struct local_store *store, int descriptor, uint64_t record,
-				 const struct record_header *header,
-				 const struct pn_body_request *request, struct pn_arena *arena,
-				 const char *what, struct pn_slice *bytes_out,
-				 struct pn_error *error)
+                                 const struct record_header *header,
+                                 const struct pn_body_request *request, struct pn_arena *arena,
+                                 const char *what, struct pn_slice *bytes_out,
+                                 struct pn_error *error)
 {
-	uint64_t left = request->offset < header->body_size ? header->body_size - request->offset
-							    : 0;
+	uint64_t left =
+		request->offset < header->body_size ? header->body_size - request->offset : 0;
 	size_t size = request->max_size < left ? request->max_size : (size_t)left;
 	bool is_whole = request->offset == 0 && size == header->body_size;
 	enum pn_status status = PN_OK;
@@ -166,7 +165,7 @@ static enum pn_status read_piece(struct local_store *store, int descriptor, uint
 	}
 	if (status == PN_OK && size != 0)
 		status = file_read(descriptor, bytes, size,
-				   record + header->body_offset + request->offset, what, error);
+		                   record + header->body_offset + request->offset, what, error);
 	if (status == PN_OK && is_whole && !record_body_is_good(header, bytes))
 		status = pn_fail(error, "%s is damaged: the checksum differs", what);
 	*bytes_out = pn_slice_make(bytes, size);
@@ -174,13 +173,13 @@ static enum pn_status read_piece(struct local_store *store, int descriptor, uint
 }
 
 enum pn_status local_body_read(void *instance, struct pn_store_call *call,
-			       const struct pn_body_request *request, struct pn_body_piece *result)
+                               const struct pn_body_request *request, struct pn_body_piece *result)
 {
 	struct local_store *store = instance;
-	struct index_access access = { .store = store,
-				       .index = &store->index,
-				       .error = &call->error,
-				       .arena = call->arena };
+	struct index_access access = {.store = store,
+	                              .index = &store->index,
+	                              .error = &call->error,
+	                              .arena = call->arena};
 	struct reader_file own;
 	struct reader_file *file;
 	struct record_header header;
@@ -197,18 +196,18 @@ enum pn_status local_body_read(void *instance, struct pn_store_call *call,
 		return status;
 	path = segment_path(store, row.segment);
 	what = pn_arena_print(call->arena, "the record at %llu of segment %s",
-			      (unsigned long long)row.offset, path);
+	                      (unsigned long long)row.offset, path);
 	free(path);
 	status = borrow_file(store, row.segment, &own, &file, &call->error);
 	if (status == PN_OK) {
 		status = file_read(file->descriptor, &header, sizeof(header), row.offset, what,
-				   &call->error);
+		                   &call->error);
 		if (status == PN_OK)
 			status = check_header(&header, file->salt, request->body, &row, what,
-					      &call->error);
+			                      &call->error);
 		if (status == PN_OK)
 			status = read_piece(store, file->descriptor, row.offset, &header, request,
-					    call->arena, what, &result->bytes, &call->error);
+			                    call->arena, what, &result->bytes, &call->error);
 		return_file(store, file, &own);
 	}
 	result->total_size = row.size;

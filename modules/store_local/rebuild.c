@@ -31,7 +31,7 @@ struct found_record {
 
 struct rebuilding {
 	struct local_store *store;
-	struct local_store made;      /* the same store with the new index */
+	struct local_store made; /* the same store with the new index */
 	const struct pn_store_report *report;
 	struct index_access access;
 	struct pn_error *error;
@@ -40,7 +40,7 @@ struct rebuilding {
 	size_t capacity;
 	struct pn_body_id *withdrawn;
 	size_t withdrawn_count;
-	uint64_t segment;             /* being scanned */
+	uint64_t segment; /* being scanned */
 	uint64_t segment_end;
 	uint64_t messages;
 	uint64_t lost;
@@ -90,7 +90,7 @@ static enum pn_status copy_file(const char *from, const char *to, struct pn_erro
 /* Reads every row: what is not whole shows itself. */
 static enum pn_status read_through(struct rebuilding *rebuilding)
 {
-	struct index_key everything = { .size = 0 };
+	struct index_key everything = {.size = 0};
 	enum pn_status status = index_begin(&rebuilding->access, false);
 
 	for (int table = 0; table < TABLE_COUNT && status == PN_OK; table++) {
@@ -122,12 +122,12 @@ static void clear_directory(const char *path)
 static enum pn_status open_new(struct rebuilding *rebuilding, const char *path)
 {
 	return index_open(&rebuilding->made.index, path, rebuilding->store->config.map_size, false,
-			  rebuilding->error);
+	                  rebuilding->error);
 }
 
 /* The newest checkpoint that can be read, or an empty index. */
 static enum pn_status begin_index(struct rebuilding *rebuilding, const char *path,
-				  bool *from_checkpoint)
+                                  bool *from_checkpoint)
 {
 	char **checkpoints = checkpoint_list(rebuilding->store);
 	char *data = file_path(path, "data.mdb");
@@ -150,7 +150,7 @@ static enum pn_status begin_index(struct rebuilding *rebuilding, const char *pat
 			}
 			*from_checkpoint = status == PN_OK;
 			local_say(rebuilding->report, status != PN_OK, "checkpoint %s %s",
-				  checkpoints[i], status == PN_OK ? "is used" : "is damaged");
+			          checkpoints[i], status == PN_OK ? "is used" : "is damaged");
 		}
 		free(source);
 		free(checkpoints[i]);
@@ -179,14 +179,14 @@ static enum pn_status raise_uid_validity(struct index_access *access, int64_t ne
 	/* Mailboxes made in one second run ahead of the time; the margin is for those. */
 	floor += 1000;
 	return status == PN_OK && value < floor
-		       ? index_counter(access, "uid_validity", floor - value, &value)
-		       : status;
+	               ? index_counter(access, "uid_validity", floor - value, &value)
+	               : status;
 }
 
 static enum pn_status renew_mailboxes(struct rebuilding *rebuilding)
 {
 	struct index_access *access = &rebuilding->access;
-	struct index_key everything = { .size = 0 };
+	struct index_key everything = {.size = 0};
 	struct mailbox *mailbox = PN_ARENA_NEW(access->arena, struct mailbox);
 	struct index_walk walk;
 	uint64_t value;
@@ -213,10 +213,9 @@ static enum pn_status renew_mailboxes(struct rebuilding *rebuilding)
 static enum pn_status hold_queue(struct rebuilding *rebuilding)
 {
 	struct index_access *access = &rebuilding->access;
-	struct pn_queue_request request = { .has_state = true,
-					    .state = PN_QUEUE_DUE,
-					    .max_rows = SIZE_MAX };
-	struct pn_queue_rows rows = { 0 };
+	struct pn_queue_request request = {
+		.has_state = true, .state = PN_QUEUE_DUE, .max_rows = SIZE_MAX};
+	struct pn_queue_rows rows = {0};
 	enum pn_status status = queue_select(access, &request, &rows);
 
 	for (size_t i = 0; i < rows.count && status == PN_OK; i++) {
@@ -232,7 +231,7 @@ static enum pn_status hold_queue(struct rebuilding *rebuilding)
 /* ------------------------------------------------------------------- the records */
 
 static enum pn_status collect(void *user, int descriptor, const struct record_header *header,
-			      uint64_t offset, struct pn_error *error)
+                              uint64_t offset, struct pn_error *error)
 {
 	struct rebuilding *rebuilding = user;
 	struct body_row row;
@@ -243,7 +242,7 @@ static enum pn_status collect(void *user, int descriptor, const struct record_he
 	if (header->kind == RECORD_WITHDRAWN) {
 		rebuilding->withdrawn =
 			reallocarray(rebuilding->withdrawn, rebuilding->withdrawn_count + 1,
-				     sizeof(header->body));
+		                     sizeof(header->body));
 		if (rebuilding->withdrawn == NULL)
 			abort();
 		rebuilding->withdrawn[rebuilding->withdrawn_count++] = header->body;
@@ -255,12 +254,12 @@ static enum pn_status collect(void *user, int descriptor, const struct record_he
 	if (rebuilding->count == rebuilding->capacity) {
 		rebuilding->capacity = rebuilding->capacity == 0 ? 1024 : rebuilding->capacity * 2;
 		rebuilding->records = reallocarray(rebuilding->records, rebuilding->capacity,
-						   sizeof(*rebuilding->records));
+		                                   sizeof(*rebuilding->records));
 		if (rebuilding->records == NULL)
 			abort();
 	}
 	rebuilding->records[rebuilding->count++] =
-		(struct found_record){ header->arrived_ms, rebuilding->segment, offset, *header };
+		(struct found_record){header->arrived_ms, rebuilding->segment, offset, *header};
 	return PN_OK;
 }
 
@@ -272,8 +271,8 @@ static enum pn_status scan_segments(struct rebuilding *rebuilding)
 	enum pn_status status = segment_list(rebuilding->store, &ids, &count, rebuilding->error);
 
 	for (size_t i = 0; i < count && status == PN_OK; i++) {
-		struct segment_row row = { 0 };
-		struct pn_error error = { 0 };
+		struct segment_row row = {0};
+		struct pn_error error = {0};
 		struct index_key key;
 
 		key_start(&key);
@@ -284,15 +283,15 @@ static enum pn_status scan_segments(struct rebuilding *rebuilding)
 		rebuilding->segment = ids[i];
 		rebuilding->segment_end = row.committed_end;
 		if (segment_scan(rebuilding->store, ids[i], row.committed_end, collect, rebuilding,
-				 rebuilding->report, &error) != PN_OK)
+		                 rebuilding->report, &error) != PN_OK)
 			local_say(rebuilding->report, true, "%s", error.text);
 		row.committed_end = rebuilding->segment_end;
 		status = index_put(access, TABLE_SEGMENTS, &key, &row, sizeof(row));
 	}
 	free(ids);
 	if (rebuilding->withdrawn_count != 0)
-		qsort(rebuilding->withdrawn, rebuilding->withdrawn_count,
-		      sizeof(struct pn_body_id), compare_bodies);
+		qsort(rebuilding->withdrawn, rebuilding->withdrawn_count, sizeof(struct pn_body_id),
+		      compare_bodies);
 	if (rebuilding->count != 0)
 		qsort(rebuilding->records, rebuilding->count, sizeof(*rebuilding->records),
 		      compare_records);
@@ -300,12 +299,12 @@ static enum pn_status scan_segments(struct rebuilding *rebuilding)
 }
 
 static enum pn_status read_meta(struct rebuilding *rebuilding, const struct found_record *record,
-				struct pn_arena *arena, struct record_meta *meta,
-				struct pn_error *error)
+                                struct pn_arena *arena, struct record_meta *meta,
+                                struct pn_error *error)
 {
 	char *path = segment_path(rebuilding->store, record->segment);
 	const char *what = pn_arena_print(arena, "the record at %llu of segment %s",
-					  (unsigned long long)record->offset, path);
+	                                  (unsigned long long)record->offset, path);
 	char *bytes = pn_arena_allocate(arena, record->header.meta_size);
 	int descriptor;
 	uint64_t salt;
@@ -318,7 +317,7 @@ static enum pn_status read_meta(struct rebuilding *rebuilding, const struct foun
 	status = record_verify(descriptor, &record->header, record->offset, what, error);
 	if (status == PN_OK)
 		status = file_read(descriptor, bytes, record->header.meta_size,
-				   record->offset + record->header.meta_offset, what, error);
+		                   record->offset + record->header.meta_offset, what, error);
 	close(descriptor);
 	if (status == PN_OK &&
 	    !record_meta_read(arena, pn_slice_make(bytes, record->header.meta_size), meta))
@@ -367,16 +366,16 @@ static enum pn_status add_record(struct rebuilding *rebuilding, const struct fou
 {
 	struct index_access *access = &rebuilding->access;
 	struct pn_arena *arena = pn_arena_new();
-	struct pn_error error = { 0 };
-	struct record_meta meta = { 0 };
+	struct pn_error error = {0};
+	struct record_meta meta = {0};
 	struct new_body body = {
 		.id = record->header.body,
-		.row = { .segment = record->segment,
-			 .offset = record->offset,
-			 .record_size = record->header.record_size,
-			 .size = record->header.body_size,
-			 .arrived_ms = record->header.arrived_ms,
-			 .header_size = record->header.message_header_size },
+		.row = {.segment = record->segment,
+	                .offset = record->offset,
+	                .record_size = record->header.record_size,
+	                .size = record->header.body_size,
+	                .arrived_ms = record->header.arrived_ms,
+	                .header_size = record->header.message_header_size},
 	};
 	struct pn_commit *commit;
 	MDB_txn *outer;
@@ -402,7 +401,7 @@ static enum pn_status add_record(struct rebuilding *rebuilding, const struct fou
 		rebuilding->messages++;
 	else
 		local_say(rebuilding->report, true, "a message could not be entered: %s",
-			  error.text);
+		          error.text);
 	access->error = rebuilding->error;
 	pn_arena_free(&arena);
 	return status == PN_FAILED ? pn_fail(rebuilding->error, "%s", error.text) : PN_OK;
@@ -418,11 +417,10 @@ static enum pn_status add_records(struct rebuilding *rebuilding)
 
 		if (access->transaction == NULL)
 			status = index_begin(access, true);
-		if (status == PN_OK &&
-		    (rebuilding->withdrawn_count == 0 ||
-		     bsearch(&record->header.body, rebuilding->withdrawn,
-			     rebuilding->withdrawn_count, sizeof(struct pn_body_id),
-			     compare_bodies) == NULL))
+		if (status == PN_OK && (rebuilding->withdrawn_count == 0 ||
+		                        bsearch(&record->header.body, rebuilding->withdrawn,
+		                                rebuilding->withdrawn_count,
+		                                sizeof(struct pn_body_id), compare_bodies) == NULL))
 			status = add_record(rebuilding, record);
 		if (status == PN_OK && (i + 1) % BATCH == 0)
 			status = index_commit(access);
@@ -497,14 +495,14 @@ static enum pn_status rebuild(struct rebuilding *rebuilding)
 			pn_log(PN_LOG_WARNING, "store.rebuild", "cannot rename %s: %s", made,
 			       strerror(errno));
 		status = index_open(&store->index, index, store->config.map_size, false,
-				    rebuilding->error);
+		                    rebuilding->error);
 	}
 	if (status == PN_OK)
 		local_say(rebuilding->report, false,
-			  "%llu messages entered from segments, %llu damaged records passed over; "
-			  "the old index is %s",
-			  (unsigned long long)rebuilding->messages,
-			  (unsigned long long)rebuilding->lost, old);
+		          "%llu messages entered from segments, %llu damaged records passed over; "
+		          "the old index is %s",
+		          (unsigned long long)rebuilding->messages,
+		          (unsigned long long)rebuilding->lost, old);
 	free(made);
 	free(index);
 	free(old);
@@ -512,24 +510,24 @@ static enum pn_status rebuild(struct rebuilding *rebuilding)
 }
 
 enum pn_status local_rebuild(void *instance, const struct pn_store_report *report,
-			     struct pn_error *error)
+                             struct pn_error *error)
 {
 	struct local_store *store = instance;
-	struct rebuilding rebuilding = { .store = store, .report = report, .error = error };
+	struct rebuilding rebuilding = {.store = store, .report = report, .error = error};
 	enum pn_status status;
 
 	if (flock(store->lock_descriptor, LOCK_EX | LOCK_NB) != 0) {
 		if (flock(store->lock_descriptor, LOCK_SH | LOCK_NB) != 0)
 			pn_log(PN_LOG_ERROR, "store.rebuild", "lost the lock of %s", store->path);
 		return pn_fail_with(PN_CONFLICT, error,
-				    "the store %s is in use: stop the gateway first", store->path);
+		                    "the store %s is in use: stop the gateway first", store->path);
 	}
 	rebuilding.made = *store;
 	memset(&rebuilding.made.index, 0, sizeof(rebuilding.made.index));
-	rebuilding.access = (struct index_access){ .store = &rebuilding.made,
-						   .index = &rebuilding.made.index,
-						   .error = error,
-						   .now_ms = pn_clock_wall_ms() };
+	rebuilding.access = (struct index_access){.store = &rebuilding.made,
+	                                          .index = &rebuilding.made.index,
+	                                          .error = error,
+	                                          .now_ms = pn_clock_wall_ms()};
 	status = rebuild(&rebuilding);
 	if (flock(store->lock_descriptor, LOCK_SH | LOCK_NB) != 0)
 		pn_log(PN_LOG_ERROR, "store.rebuild", "lost the lock of %s", store->path);

@@ -33,7 +33,7 @@ void record_checksum(const void *bytes, size_t size, uint8_t checksum[CHECKSUM_S
  * two sums.
  */
 void record_join_checksums(const uint8_t front[CHECKSUM_SIZE], const uint8_t rest[CHECKSUM_SIZE],
-			   uint8_t checksum[CHECKSUM_SIZE])
+                           uint8_t checksum[CHECKSUM_SIZE])
 {
 	uint8_t both[2 * CHECKSUM_SIZE];
 
@@ -49,7 +49,7 @@ bool record_body_is_good(const struct record_header *header, const void *bytes)
 	uint8_t checksum[CHECKSUM_SIZE];
 
 	record_checksum((const char *)bytes + front_size, (size_t)header->body_size - front_size,
-			checksum);
+	                checksum);
 	if (front_size != 0) {
 		record_checksum(bytes, front_size, front);
 		record_join_checksums(front, checksum, checksum);
@@ -58,14 +58,13 @@ bool record_body_is_good(const struct record_header *header, const void *bytes)
 }
 
 static void header_checksum(const struct record_header *header, uint64_t salt,
-			    uint8_t checksum[CHECKSUM_SIZE])
+                            uint8_t checksum[CHECKSUM_SIZE])
 {
 	XXH128_canonical_t canonical;
 
-	XXH128_canonicalFromHash(&canonical,
-				 XXH3_128bits_withSeed(header,
-						       offsetof(struct record_header, checksum),
-						       salt));
+	XXH128_canonicalFromHash(
+		&canonical,
+		XXH3_128bits_withSeed(header, offsetof(struct record_header, checksum), salt));
 	memcpy(checksum, canonical.digest, CHECKSUM_SIZE);
 }
 
@@ -183,7 +182,7 @@ static bool take_queue_row(struct pn_slice *rest, struct pn_queue_row *row)
 }
 
 static bool take_delivery(struct pn_arena *arena, struct pn_slice *rest,
-			  struct record_delivery *delivery)
+                          struct record_delivery *delivery)
 {
 	uint32_t is_queued;
 	uint32_t count;
@@ -227,8 +226,8 @@ bool record_meta_read(struct pn_arena *arena, struct pn_slice bytes, struct reco
 }
 
 static enum pn_status sum_part(int descriptor, uint64_t offset, uint64_t size,
-			       uint8_t checksum[CHECKSUM_SIZE], const char *what,
-			       struct pn_error *error)
+                               uint8_t checksum[CHECKSUM_SIZE], const char *what,
+                               struct pn_error *error)
 {
 	XXH3_state_t *state = XXH3_createState();
 	char *bytes = malloc(VERIFY_STEP);
@@ -251,24 +250,25 @@ static enum pn_status sum_part(int descriptor, uint64_t offset, uint64_t size,
 	memcpy(checksum, canonical.digest, CHECKSUM_SIZE);
 	XXH3_freeState(state);
 	free(bytes);
-	return status == PN_NOT_FOUND ? PN_FAILED : status; /* the text says that it ends too early */
+	return status == PN_NOT_FOUND ? PN_FAILED
+	                              : status; /* the text says that it ends too early */
 }
 
 enum pn_status record_verify(int descriptor, const struct record_header *header, uint64_t offset,
-			     const char *what, struct pn_error *error)
+                             const char *what, struct pn_error *error)
 {
 	uint64_t body = offset + header->body_offset;
 	uint8_t meta[CHECKSUM_SIZE];
 	uint8_t front[CHECKSUM_SIZE];
 	uint8_t rest[CHECKSUM_SIZE];
 	enum pn_status status = sum_part(descriptor, offset + header->meta_offset,
-					 header->meta_size, meta, what, error);
+	                                 header->meta_size, meta, what, error);
 
 	if (status == PN_OK && header->front_size != 0)
 		status = sum_part(descriptor, body, header->front_size, front, what, error);
 	if (status == PN_OK)
 		status = sum_part(descriptor, body + header->front_size,
-				  header->body_size - header->front_size, rest, what, error);
+		                  header->body_size - header->front_size, rest, what, error);
 	if (status != PN_OK)
 		return status;
 	if (header->front_size != 0)

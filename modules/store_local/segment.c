@@ -44,8 +44,8 @@ int64_t segment_created_ms(uint64_t id)
 static void segment_name(uint64_t id, char room[64])
 {
 	snprintf(room, 64, "%011llx-%03u-%03x.%s", (unsigned long long)segment_created_ms(id),
-		 (unsigned)(id >> 10 & 1023), (unsigned)(id & 1023),
-		 segment_is_large(id) ? "large" : "segment");
+	         (unsigned)(id >> 10 & 1023), (unsigned)(id & 1023),
+	         segment_is_large(id) ? "large" : "segment");
 }
 
 bool segment_id_of_name(const char *name, uint64_t *id_out)
@@ -59,8 +59,8 @@ bool segment_id_of_name(const char *name, uint64_t *id_out)
 	if (sscanf(name, "%llx-%u-%x.%15s", &created, &worker, &random, kind) != 4)
 		return false;
 	*id_out = (uint64_t)(strcmp(kind, "large") == 0) << 63 |
-		  ((uint64_t)created & 0x7ffffffffffull) << 20 | (uint64_t)(worker & 1023) << 10 |
-		  (random & 1023);
+	          ((uint64_t)created & 0x7ffffffffffull) << 20 | (uint64_t)(worker & 1023) << 10 |
+	          (random & 1023);
 	segment_name(*id_out, again);
 	return strcmp(name, again) == 0;
 }
@@ -82,9 +82,9 @@ static void seal(struct segment_header *header)
 }
 
 static enum pn_status write_header(struct local_store *store, struct segment *segment,
-				   const char *path, struct pn_error *error)
+                                   const char *path, struct pn_error *error)
 {
-	char bytes[SEGMENT_HEADER_SIZE] = { 0 };
+	char bytes[SEGMENT_HEADER_SIZE] = {0};
 	struct segment_header header = {
 		.magic = SEGMENT_MAGIC,
 		.version = LOCAL_FORMAT,
@@ -93,7 +93,7 @@ static enum pn_status write_header(struct local_store *store, struct segment *se
 		.created_ms = segment_created_ms(segment->id),
 		.salt = segment->salt,
 	};
-	struct iovec piece = { bytes, sizeof(bytes) };
+	struct iovec piece = {bytes, sizeof(bytes)};
 
 	seal(&header);
 	memcpy(bytes, &header, sizeof(header));
@@ -103,7 +103,7 @@ static enum pn_status write_header(struct local_store *store, struct segment *se
 
 /* A new file with its header. Its directory is flushed by the caller, before anything is said. */
 enum pn_status segment_create(struct local_store *store, bool is_large, struct segment *segment,
-			      struct pn_error *error)
+                              struct pn_error *error)
 {
 	char *path = NULL;
 	enum pn_status status;
@@ -112,8 +112,8 @@ enum pn_status segment_create(struct local_store *store, bool is_large, struct s
 	pn_random(&segment->salt, sizeof(segment->salt));
 	do {
 		free(path);
-		segment->id = segment_new_id(store->start->worker_number, is_large,
-					     pn_clock_wall_ms());
+		segment->id =
+			segment_new_id(store->start->worker_number, is_large, pn_clock_wall_ms());
 		path = segment_path(store, segment->id);
 		segment->descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	} while (segment->descriptor < 0 && errno == EEXIST);
@@ -136,7 +136,7 @@ enum pn_status segment_create(struct local_store *store, bool is_large, struct s
 
 /* Opens one for reading and finds its salt in either copy of the header. */
 enum pn_status segment_open(const struct local_store *store, uint64_t id, int *descriptor_out,
-			    uint64_t *salt_out, struct pn_error *error)
+                            uint64_t *salt_out, struct pn_error *error)
 {
 	char *path = segment_path(store, id);
 	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
@@ -148,7 +148,7 @@ enum pn_status segment_open(const struct local_store *store, uint64_t id, int *d
 		status = pn_fail_errno(error, errno, "cannot open the segment %s", path);
 	for (int copy = 0; copy < 2 && status == PN_OK; copy++) {
 		status = file_read(descriptor, &header, sizeof(header),
-				   (uint64_t)copy * (SEGMENT_HEADER_SIZE / 2), path, error);
+		                   (uint64_t)copy * (SEGMENT_HEADER_SIZE / 2), path, error);
 		record_checksum(&header, offsetof(struct segment_header, checksum), checksum);
 		if (status == PN_OK && header.magic == SEGMENT_MAGIC && header.id == id &&
 		    memcmp(checksum, header.checksum, CHECKSUM_SIZE) == 0) {
@@ -213,7 +213,7 @@ enum pn_status segment_prepare(struct local_store *store, uint64_t size, struct 
 	if (fstatvfs(segment->descriptor, &space) == 0 &&
 	    (uint64_t)space.f_bavail * space.f_frsize > 16 * growth &&
 	    fallocate(segment->descriptor, 0, (off_t)segment->allocated,
-		      (off_t)(wanted - segment->allocated)) == 0)
+	              (off_t)(wanted - segment->allocated)) == 0)
 		segment->allocated = wanted;
 	return PN_OK;
 }
@@ -223,7 +223,7 @@ enum pn_status segment_prepare(struct local_store *store, uint64_t size, struct 
  * to that segment again: it is closed, and the next segment_prepare() makes another.
  */
 enum pn_status segment_append(struct local_store *store, const struct iovec *pieces, size_t count,
-			      uint64_t size, uint64_t *offset_out, struct pn_error *error)
+                              uint64_t size, uint64_t *offset_out, struct pn_error *error)
 {
 	char name[64];
 	enum pn_status status;
@@ -231,7 +231,7 @@ enum pn_status segment_append(struct local_store *store, const struct iovec *pie
 	segment_name(store->segment.id, name);
 	*offset_out = store->segment.end;
 	status = file_write(store->segment.descriptor, pieces, count, store->segment.end,
-			    "store.segment.write", name, error);
+	                    "store.segment.write", name, error);
 	if (status == PN_OK)
 		status = file_flush(store->segment.descriptor, "store.segment.flush", name, error);
 	if (status != PN_OK) {
@@ -253,7 +253,7 @@ static int compare_ids(const void *left, const void *right)
 }
 
 enum pn_status segment_list(const struct local_store *store, uint64_t **ids_out, size_t *count_out,
-			    struct pn_error *error)
+                            struct pn_error *error)
 {
 	char *path = file_path(store->path, "segments");
 	DIR *directory = opendir(path);
@@ -329,8 +329,8 @@ static uint64_t next_data(int descriptor, uint64_t offset)
 }
 
 enum pn_status segment_scan(const struct local_store *store, uint64_t id, uint64_t from,
-			    segment_scan_function *found, void *user,
-			    const struct pn_store_report *report, struct pn_error *error)
+                            segment_scan_function *found, void *user,
+                            const struct pn_store_report *report, struct pn_error *error)
 {
 	uint64_t offset = from < SEGMENT_HEADER_SIZE ? SEGMENT_HEADER_SIZE : from;
 	uint64_t bad_from = 0;
@@ -361,7 +361,7 @@ enum pn_status segment_scan(const struct local_store *store, uint64_t id, uint64
 		}
 		if (bad_from != 0)
 			local_say(report, true, "segment %s: bytes %llu to %llu are damaged", name,
-				  (unsigned long long)bad_from, (unsigned long long)offset);
+			          (unsigned long long)bad_from, (unsigned long long)offset);
 		bad_from = 0;
 		status = found(user, descriptor, &header, offset, error);
 		offset += header.record_size;

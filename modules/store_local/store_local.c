@@ -21,32 +21,36 @@ static const uint64_t full_check_ms = 1000;
 static const uint64_t house_interval_ms = 60 * 1000;
 
 static const struct pn_option local_options[] = {
-	PN_OPTION_PATH(struct local_config, path, NULL,
+	PN_OPTION_PATH(
+		struct local_config, path, NULL,
 		.summary = "Directory of the store; the instance's name in data_directory where "
 			   "none is given."),
-	PN_OPTION_SIZE(struct local_config, segment_size, "1G",
-		.minimum_text = "64k", .maximum_text = "64G",
-		.summary = "A segment that has grown so large is followed by another."),
-	PN_OPTION_SIZE(struct local_config, map_size, "1024G",
-		.minimum_text = "16M", .maximum_text = "65536G",
-		.summary = "Largest size of the index; address space, not memory or disk."),
-	PN_OPTION_DURATION(struct local_config, expunge_retention, "1d",
-		.minimum_text = "0s", .maximum_text = "365d",
+	PN_OPTION_SIZE(struct local_config, segment_size, "1G", .minimum_text = "64k",
+                       .maximum_text = "64G",
+                       .summary = "A segment that has grown so large is followed by another."),
+	PN_OPTION_SIZE(struct local_config, map_size, "1024G", .minimum_text = "16M",
+                       .maximum_text = "65536G",
+                       .summary = "Largest size of the index; address space, not memory or disk."),
+	PN_OPTION_DURATION(
+		struct local_config, expunge_retention, "1d", .minimum_text = "0s",
+		.maximum_text = "365d",
 		.summary = "For so long sessions that were not told can read expunged messages."),
-	PN_OPTION_DURATION(struct local_config, change_retention, "30d",
-		.minimum_text = "0s", .maximum_text = "3650d",
+	PN_OPTION_DURATION(
+		struct local_config, change_retention, "30d", .minimum_text = "0s",
+		.maximum_text = "3650d",
 		.summary = "For so long after that the change log knows that they were expunged."),
-	PN_OPTION_DURATION(struct local_config, once_retention, "14d",
-		.minimum_text = "1s", .maximum_text = "3650d",
-		.summary = "For so long a repeated delivery is recognised."),
-	PN_OPTION_SIZE(struct local_config, quota, "1024G",
-		.minimum_text = "1", .maximum_text = "65536G",
-		.summary = "Bytes that an account without a quota of its own may hold."),
-	PN_OPTION_SIZE(struct local_config, reserve, "64M",
-		.minimum_text = "1", .maximum_text = "65536G",
-		.summary = "New messages are refused while less space than this is free."),
-	PN_OPTION_DURATION(struct local_config, checkpoint_interval, "1h",
-		.minimum_text = "1s", .maximum_text = "365d",
+	PN_OPTION_DURATION(struct local_config, once_retention, "14d", .minimum_text = "1s",
+                           .maximum_text = "3650d",
+                           .summary = "For so long a repeated delivery is recognised."),
+	PN_OPTION_SIZE(struct local_config, quota, "1024G", .minimum_text = "1",
+                       .maximum_text = "65536G",
+                       .summary = "Bytes that an account without a quota of its own may hold."),
+	PN_OPTION_SIZE(struct local_config, reserve, "64M", .minimum_text = "1",
+                       .maximum_text = "65536G",
+                       .summary = "New messages are refused while less space than this is free."),
+	PN_OPTION_DURATION(
+		struct local_config, checkpoint_interval, "1h", .minimum_text = "1s",
+		.maximum_text = "365d",
 		.summary = "A copy of the index is made so often; the last three are kept."),
 	PN_OPTION_TABLE_END,
 };
@@ -94,17 +98,17 @@ static void house_kept(void *argument, enum pn_status status, const struct pn_er
 static void house_due(void *user, const struct pn_answer *answer)
 {
 	struct local_store *store = user;
-	struct pn_job job = { .struct_size = sizeof(job),
-			      .lane = store->lane,
-			      .work = keep_house,
-			      .done = house_kept,
-			      .argument = store };
+	struct pn_job job = {.struct_size = sizeof(job),
+	                     .lane = store->lane,
+	                     .work = keep_house,
+	                     .done = house_kept,
+	                     .argument = store};
 
 	(void)answer;
 	if (store->is_stopping)
 		return;
 	store->is_keeping_house = true;
-	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK)
+	if (pn_job_submit(&job, (struct pn_ticket){0, 0}) != PN_OK)
 		house_kept(store, PN_LIMIT, NULL);
 }
 
@@ -117,7 +121,7 @@ static void plan_house(struct local_store *store)
 
 static enum pn_status make_directories(struct local_store *store, struct pn_error *error)
 {
-	static const char *const names[] = { "segments", "index", "checkpoints", "set_aside" };
+	static const char *const names[] = {"segments", "index", "checkpoints", "set_aside"};
 	enum pn_status status = file_make_directory(store->path, error);
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && status == PN_OK; i++) {
@@ -167,9 +171,9 @@ static enum pn_status open_index(struct local_store *store, struct pn_error *err
 		free(ids);
 		if (status == PN_OK && count != 0)
 			status = pn_fail(error,
-					 "the store %s has segments but no index: run "
-					 "'postern store rebuild'",
-					 store->path);
+			                 "the store %s has segments but no index: run "
+			                 "'postern store rebuild'",
+			                 store->path);
 	}
 	if (status == PN_OK)
 		status = index_open(&store->index, path, store->config.map_size, false, error);
@@ -202,7 +206,7 @@ static void local_stop(void *instance)
 }
 
 static enum pn_status local_start(const struct pn_start *start, void **instance_out,
-				  struct pn_error *error)
+                                  struct pn_error *error)
 {
 	struct local_store *store = calloc(1, sizeof(*store));
 	enum pn_status status;
@@ -225,7 +229,7 @@ static enum pn_status local_start(const struct pn_start *start, void **instance_
 	if (status == PN_OK)
 		status = take_lock(store, error);
 	if (status == PN_OK) {
-		struct pn_error trouble = { 0 };
+		struct pn_error trouble = {0};
 
 		status = open_index(store, &trouble);
 		if (status != PN_OK && start->worker_kind == PN_WORKER_TOOL) {
@@ -268,12 +272,7 @@ static const struct pn_store local_entries = {
 	.compact = local_compact,
 };
 
-PN_MODULE(store_local,
-	.version = "0.1",
-	.summary = "Keeps mail in checksummed segments with an LMDB index, on this machine.",
-	.options = local_options,
-	.config_size = sizeof(struct local_config),
-	.store = &local_entries,
-	.start = local_start,
-	.stop = local_stop,
-);
+PN_MODULE(store_local, .version = "0.1",
+          .summary = "Keeps mail in checksummed segments with an LMDB index, on this machine.",
+          .options = local_options, .config_size = sizeof(struct local_config),
+          .store = &local_entries, .start = local_start, .stop = local_stop, );

@@ -21,10 +21,10 @@ struct verifying {
 	struct pn_body_id *references; /* one for each row that refers to a body */
 	size_t reference_count;
 	size_t reference_capacity;
-	uint64_t segment;              /* the one that is open */
+	uint64_t segment; /* the one that is open */
 	int descriptor;
 	uint64_t salt;
-	uint64_t unused;               /* records that nothing refers to */
+	uint64_t unused; /* records that nothing refers to */
 };
 
 void local_say(const struct pn_store_report *report, bool is_damage, const char *format, ...)
@@ -41,23 +41,23 @@ void local_say(const struct pn_store_report *report, bool is_damage, const char 
 }
 
 static void damaged(struct verifying *verifying, const char *text, uint64_t account,
-		    uint64_t mailbox, uint64_t uid)
+                    uint64_t mailbox, uint64_t uid)
 {
 	verifying->damage++;
 	local_say(verifying->report, true, "index: %s (account %llu, mailbox %llu, %llu)", text,
-		  (unsigned long long)account, (unsigned long long)mailbox,
-		  (unsigned long long)uid);
+	          (unsigned long long)account, (unsigned long long)mailbox,
+	          (unsigned long long)uid);
 }
 
 static void add_reference(struct verifying *verifying, struct pn_body_id id)
 {
 	if (verifying->reference_count == verifying->reference_capacity) {
-		verifying->reference_capacity =
-			verifying->reference_capacity == 0 ? 1024
-							   : verifying->reference_capacity * 2;
+		verifying->reference_capacity = verifying->reference_capacity == 0
+		                                        ? 1024
+		                                        : verifying->reference_capacity * 2;
 		verifying->references =
 			reallocarray(verifying->references, verifying->reference_capacity,
-				     sizeof(*verifying->references));
+		                     sizeof(*verifying->references));
 		if (verifying->references == NULL)
 			abort();
 	}
@@ -118,7 +118,7 @@ static void check_change(struct verifying *verifying, const uint8_t *key, MDB_va
 }
 
 static void sum_rows(struct verifying *verifying, const struct mailbox *mailbox,
-		     struct mailbox_row *sum, uint64_t *in_ranges)
+                     struct mailbox_row *sum, uint64_t *in_ranges)
 {
 	struct index_key prefix;
 	struct index_walk walk;
@@ -145,10 +145,10 @@ static void sum_rows(struct verifying *verifying, const struct mailbox *mailbox,
 		sum->size_bytes += row.size;
 		if (!pn_uid_set_has(ranges, uid))
 			damaged(verifying, "a UID is in no range", mailbox->account, mailbox->id,
-				uid);
+			        uid);
 		if (uid >= mailbox->row.uid_next)
 			damaged(verifying, "a UID is too large", mailbox->account, mailbox->id,
-				uid);
+			        uid);
 	}
 	walk_end(&walk);
 	*in_ranges = pn_uid_set_count(ranges);
@@ -157,7 +157,7 @@ static void sum_rows(struct verifying *verifying, const struct mailbox *mailbox,
 static void check_mailbox(struct verifying *verifying, uint64_t account, uint64_t id)
 {
 	struct mailbox mailbox;
-	struct mailbox_row sum = { 0 };
+	struct mailbox_row sum = {0};
 	struct index_key key;
 	uint64_t in_ranges;
 	uint64_t named = 0;
@@ -172,7 +172,7 @@ static void check_mailbox(struct verifying *verifying, uint64_t account, uint64_
 	    sum.deleted_count != mailbox.row.deleted_count ||
 	    sum.size_bytes != mailbox.row.size_bytes)
 		damaged(verifying, "the counts of a mailbox are wrong", account, id,
-			sum.message_count);
+		        sum.message_count);
 	if (in_ranges != sum.message_count)
 		damaged(verifying, "the ranges of a mailbox are wrong", account, id, in_ranges);
 	key_tree(&key, account, TREE_NAME);
@@ -206,7 +206,7 @@ static void check_account(struct verifying *verifying, uint64_t id)
 		count += row.message_count;
 		if (row.highest_modseq > account.row.modseq)
 			damaged(verifying, "a modseq is above that of the account", id, 0,
-				row.highest_modseq);
+			        row.highest_modseq);
 	}
 	walk_end(&walk);
 	if (size != account.row.size_bytes || count != account.row.message_count)
@@ -215,7 +215,7 @@ static void check_account(struct verifying *verifying, uint64_t id)
 
 static enum pn_status check_tree(struct verifying *verifying)
 {
-	struct index_key everything = { .size = 0 };
+	struct index_key everything = {.size = 0};
 	struct index_walk walk;
 
 	walk_begin(&walk, &verifying->access, TABLE_TREE, &everything, NULL);
@@ -276,34 +276,34 @@ static void body_damaged(struct verifying *verifying, struct pn_body_id id, cons
 }
 
 static void check_record(struct verifying *verifying, struct pn_body_id id,
-			 const struct body_row *row)
+                         const struct body_row *row)
 {
 	struct local_store *store = verifying->access.store;
 	struct record_header header;
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	char *what = segment_path(store, row->segment);
 	char place[256];
 	enum pn_status status = PN_OK;
 
 	snprintf(place, sizeof(place), "the record at %llu of %s", (unsigned long long)row->offset,
-		 what);
+	         what);
 	free(what);
 	if (verifying->descriptor < 0 || verifying->segment != row->segment) {
 		if (verifying->descriptor >= 0)
 			close(verifying->descriptor);
 		verifying->descriptor = -1;
 		verifying->segment = row->segment;
-		status = segment_open(store, row->segment, &verifying->descriptor,
-				      &verifying->salt, &error);
+		status = segment_open(store, row->segment, &verifying->descriptor, &verifying->salt,
+		                      &error);
 	}
 	if (status == PN_OK)
 		status = file_read(verifying->descriptor, &header, sizeof(header), row->offset,
-				   place, &error);
+		                   place, &error);
 	if (status == PN_OK &&
 	    (!record_header_is_good(&header, verifying->salt) ||
 	     memcmp(&header.body, &id, sizeof(id)) != 0 || header.body_size != row->size))
-		status = pn_fail(&error, "%s is damaged: its header is not that of the body",
-				 place);
+		status =
+			pn_fail(&error, "%s is damaged: its header is not that of the body", place);
 	if (status == PN_OK)
 		status = record_verify(verifying->descriptor, &header, row->offset, place, &error);
 	if (status != PN_OK)
@@ -312,13 +312,13 @@ static void check_record(struct verifying *verifying, struct pn_body_id id,
 
 static enum pn_status check_bodies(struct verifying *verifying)
 {
-	struct index_key everything = { .size = 0 };
+	struct index_key everything = {.size = 0};
 	struct index_walk walk;
 	size_t next = 0;
 
 	if (verifying->reference_count != 0)
-		qsort(verifying->references, verifying->reference_count,
-		      sizeof(struct pn_body_id), compare_bodies);
+		qsort(verifying->references, verifying->reference_count, sizeof(struct pn_body_id),
+		      compare_bodies);
 	walk_begin(&walk, &verifying->access, TABLE_BODIES, &everything, NULL);
 	for (; walk.status == PN_OK; walk_next(&walk)) {
 		struct pn_body_id id;
@@ -333,7 +333,7 @@ static enum pn_status check_bodies(struct verifying *verifying)
 		while (next < verifying->reference_count &&
 		       compare_bodies(&verifying->references[next], &id) < 0)
 			body_damaged(verifying, verifying->references[next++],
-				     "a row refers to it, and it is not there");
+			             "a row refers to it, and it is not there");
 		while (next < verifying->reference_count &&
 		       compare_bodies(&verifying->references[next], &id) == 0)
 			next++, references++;
@@ -344,14 +344,14 @@ static enum pn_status check_bodies(struct verifying *verifying)
 	walk_end(&walk);
 	while (next < verifying->reference_count)
 		body_damaged(verifying, verifying->references[next++],
-			     "a row refers to it, and it is not there");
+		             "a row refers to it, and it is not there");
 	return walk.status == PN_FAILED ? PN_FAILED : PN_OK;
 }
 
 /* ------------------------------------------------------------------ the segments */
 
 static enum pn_status check_found(void *user, int descriptor, const struct record_header *header,
-				  uint64_t offset, struct pn_error *error)
+                                  uint64_t offset, struct pn_error *error)
 {
 	struct verifying *verifying = user;
 	struct body_row row;
@@ -376,13 +376,13 @@ static void note_scan(void *user, bool is_damage, const char *text)
 static enum pn_status check_segments(struct verifying *verifying)
 {
 	struct local_store *store = verifying->access.store;
-	struct pn_store_report report = { note_scan, verifying };
+	struct pn_store_report report = {note_scan, verifying};
 	uint64_t *ids;
 	size_t count;
 	enum pn_status status = segment_list(store, &ids, &count, verifying->access.error);
 
 	for (size_t i = 0; i < count && status == PN_OK; i++) {
-		struct pn_error error = { 0 };
+		struct pn_error error = {0};
 
 		if (segment_scan(store, ids[i], 0, check_found, verifying, &report, &error) ==
 		    PN_OK)
@@ -392,25 +392,23 @@ static enum pn_status check_segments(struct verifying *verifying)
 	}
 	if (status == PN_OK) {
 		local_say(verifying->report, false,
-			  "%zu segments; %llu records in them that nothing refers to", count,
-			  (unsigned long long)verifying->unused);
+		          "%zu segments; %llu records in them that nothing refers to", count,
+		          (unsigned long long)verifying->unused);
 		free(ids);
 	}
 	return status;
 }
 
 enum pn_status local_verify(void *instance, const struct pn_store_report *report,
-			    struct pn_error *error)
+                            struct pn_error *error)
 {
 	struct local_store *store = instance;
 	struct pn_arena *arena = pn_arena_new();
-	struct verifying verifying = { .report = report, .descriptor = -1 };
+	struct verifying verifying = {.report = report, .descriptor = -1};
 	enum pn_status status;
 
-	verifying.access = (struct index_access){ .store = store,
-						  .index = &store->index,
-						  .error = error,
-						  .arena = arena };
+	verifying.access = (struct index_access){
+		.store = store, .index = &store->index, .error = error, .arena = arena};
 	status = index_begin(&verifying.access, false);
 	if (status == PN_OK)
 		status = check_tree(&verifying);
@@ -428,7 +426,6 @@ enum pn_status local_verify(void *instance, const struct pn_store_report *report
 	free(verifying.references);
 	pn_arena_free(&arena);
 	if (status == PN_OK && verifying.damage != 0)
-		return pn_fail_with(PN_CONFLICT, error, "%zu damages were found",
-				    verifying.damage);
+		return pn_fail_with(PN_CONFLICT, error, "%zu damages were found", verifying.damage);
 	return status;
 }

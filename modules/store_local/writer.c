@@ -35,7 +35,7 @@ static uint64_t body_start(void)
 }
 
 enum pn_status local_body_new(void *instance, struct pn_body_writer **writer_out,
-			      struct pn_error *error)
+                              struct pn_error *error)
 {
 	struct local_store *store = instance;
 	struct pn_body_writer *writer = calloc(1, sizeof(*writer));
@@ -61,9 +61,9 @@ enum pn_status local_body_new(void *instance, struct pn_body_writer **writer_out
 }
 
 enum pn_status local_body_append(void *instance, struct pn_body_writer *writer,
-				 struct pn_slice bytes, struct pn_error *error)
+                                 struct pn_slice bytes, struct pn_error *error)
 {
-	struct iovec piece = { (void *)(uintptr_t)bytes.data, bytes.size };
+	struct iovec piece = {(void *)(uintptr_t)bytes.data, bytes.size};
 	uint64_t at = body_start() + writer->size;
 	enum pn_status status;
 
@@ -73,7 +73,7 @@ enum pn_status local_body_append(void *instance, struct pn_body_writer *writer,
 	if (bytes.size == 0)
 		return PN_OK;
 	status = file_write(writer->segment.descriptor, &piece, 1, at, "store.body.write",
-			    "the file of a large body", error);
+	                    "the file of a large body", error);
 	if (status != PN_OK) {
 		writer->has_failed = true;
 		return status;
@@ -82,7 +82,7 @@ enum pn_status local_body_append(void *instance, struct pn_body_writer *writer,
 	writer->size += bytes.size;
 	if (writer->size - writer->sent >= write_back_step) {
 		sync_file_range(writer->segment.descriptor, (off_t)(body_start() + writer->sent),
-				(off_t)(writer->size - writer->sent), SYNC_FILE_RANGE_WRITE);
+		                (off_t)(writer->size - writer->sent), SYNC_FILE_RANGE_WRITE);
 		writer->sent = writer->size;
 	}
 	return PN_OK;
@@ -103,8 +103,7 @@ void local_body_discard(void *instance, struct pn_body_writer *writer)
 		return;
 	path = segment_path(instance, writer->segment.id);
 	if (unlink(path) != 0)
-		pn_log(PN_LOG_WARNING, "store.body", "cannot remove %s: %s", path,
-		       strerror(errno));
+		pn_log(PN_LOG_WARNING, "store.body", "cannot remove %s: %s", path, strerror(errno));
 	free(path);
 	release(writer);
 }
@@ -123,7 +122,7 @@ uint64_t writer_size(const struct pn_body_writer *writer)
 /* It was refused: without its header nobody will take the record for a message. */
 void writer_withdraw(struct pn_body_writer *writer)
 {
-	struct record_header none = { 0 };
+	struct record_header none = {0};
 
 	if (pwrite(writer->segment.descriptor, &none, sizeof(none), SEGMENT_HEADER_SIZE) < 0)
 		pn_log(PN_LOG_WARNING, "store.body", "a refused body could not be withdrawn");
@@ -131,8 +130,8 @@ void writer_withdraw(struct pn_body_writer *writer)
 
 /* The pieces, so that they end where the body begins. */
 static enum pn_status write_front(struct pn_body_writer *writer,
-				  const struct pn_body_source *source, uint64_t size,
-				  struct pn_error *error)
+                                  const struct pn_body_source *source, uint64_t size,
+                                  struct pn_error *error)
 {
 	struct iovec *pieces;
 	enum pn_status status;
@@ -141,23 +140,23 @@ static enum pn_status write_front(struct pn_body_writer *writer,
 		return PN_OK;
 	if (size > FRONT_ROOM)
 		return pn_fail(error, "there is no room for %llu bytes in front of a large body",
-			       (unsigned long long)size);
+		               (unsigned long long)size);
 	pieces = calloc(source->piece_count, sizeof(*pieces));
 	if (pieces == NULL)
 		abort();
 	for (size_t i = 0; i < source->piece_count; i++)
-		pieces[i] = (struct iovec){ (void *)(uintptr_t)source->pieces[i].data,
-					    source->pieces[i].size };
+		pieces[i] = (struct iovec){(void *)(uintptr_t)source->pieces[i].data,
+		                           source->pieces[i].size};
 	status = file_write(writer->segment.descriptor, pieces, source->piece_count,
-			    body_start() - size, "store.body.write", "the file of a large body",
-			    error);
+	                    body_start() - size, "store.body.write", "the file of a large body",
+	                    error);
 	free(pieces);
 	return status;
 }
 
 /* What was summed as it came in, and the pieces in front of it. */
 static void sum_whole(const struct pn_body_writer *writer, const struct pn_body_source *source,
-		      uint64_t front, uint8_t checksum[CHECKSUM_SIZE])
+                      uint64_t front, uint8_t checksum[CHECKSUM_SIZE])
 {
 	XXH3_state_t *state;
 	XXH128_canonical_t rest;
@@ -189,7 +188,7 @@ static uint64_t front_size(const struct pn_body_source *source)
 }
 
 enum pn_status writer_finish(const struct pn_body_source *source, struct new_body *body,
-			     struct pn_slice meta, struct pn_error *error)
+                             struct pn_slice meta, struct pn_error *error)
 {
 	static const char what[] = "the file of a large body";
 	static const char padding[RECORD_ALIGNMENT];
@@ -210,7 +209,7 @@ enum pn_status writer_finish(const struct pn_body_source *source, struct new_bod
 	};
 	uint64_t used = header.meta_offset + meta.size;
 	struct iovec tail[2];
-	struct iovec head = { &header, sizeof(header) };
+	struct iovec head = {&header, sizeof(header)};
 	enum pn_status status;
 
 	if (writer->has_failed)
@@ -220,15 +219,15 @@ enum pn_status writer_finish(const struct pn_body_source *source, struct new_bod
 	sum_whole(writer, source, front, header.body_checksum);
 	record_checksum(meta.data, meta.size, header.meta_checksum);
 	record_header_seal(&header, writer->segment.salt);
-	tail[0] = (struct iovec){ (void *)(uintptr_t)meta.data, meta.size };
-	tail[1] = (struct iovec){ (void *)(uintptr_t)padding, header.record_size - used };
+	tail[0] = (struct iovec){(void *)(uintptr_t)meta.data, meta.size};
+	tail[1] = (struct iovec){(void *)(uintptr_t)padding, header.record_size - used};
 	if (status == PN_OK)
 		status = file_write(writer->segment.descriptor, tail, 2,
-				    SEGMENT_HEADER_SIZE + header.meta_offset, "store.body.write",
-				    what, error);
+		                    SEGMENT_HEADER_SIZE + header.meta_offset, "store.body.write",
+		                    what, error);
 	if (status == PN_OK)
 		status = file_write(writer->segment.descriptor, &head, 1, SEGMENT_HEADER_SIZE,
-				    "store.body.write", what, error);
+		                    "store.body.write", what, error);
 	if (status == PN_OK)
 		status = file_flush(writer->segment.descriptor, "store.body.flush", what, error);
 	if (status != PN_OK) {

@@ -70,23 +70,23 @@ struct memory_account *account_copy(const struct memory_account *account)
 	copy->next = NULL;
 	copy->name = pn_arena_keep(arena, account->name);
 	copy->mailboxes = copy_table(arena, account->mailboxes, account->mailbox_count,
-				     sizeof(*copy->mailboxes));
+	                             sizeof(*copy->mailboxes));
 	for (size_t i = 0; i < copy->mailbox_count; i++) {
 		struct memory_mailbox *mailbox = &copy->mailboxes[i];
 
 		mailbox->name = pn_arena_keep(arena, mailbox->name);
 		mailbox->rows = copy_table(arena, mailbox->rows, mailbox->row_count,
-					   sizeof(*mailbox->rows));
+		                           sizeof(*mailbox->rows));
 		mailbox->row_capacity = mailbox->row_count;
 		for (size_t k = 0; k < mailbox->keyword_count; k++)
 			mailbox->keywords[k] = pn_arena_keep(arena, mailbox->keywords[k]);
 	}
-	copy->subscriptions = copy_table(arena, account->subscriptions,
-					 account->subscription_count, sizeof(struct pn_slice));
+	copy->subscriptions = copy_table(arena, account->subscriptions, account->subscription_count,
+	                                 sizeof(struct pn_slice));
 	for (size_t i = 0; i < copy->subscription_count; i++)
 		copy->subscriptions[i] = pn_arena_keep(arena, copy->subscriptions[i]);
-	copy->onces = copy_table(arena, account->onces, account->once_count,
-				 sizeof(struct memory_once));
+	copy->onces =
+		copy_table(arena, account->onces, account->once_count, sizeof(struct memory_once));
 	for (size_t i = 0; i < copy->once_count; i++)
 		copy->onces[i].key = pn_arena_keep(arena, copy->onces[i].key);
 	return copy;
@@ -161,7 +161,7 @@ struct memory_mailbox *mailbox_by_name(struct memory_account *account, struct pn
 
 /* Mailboxes move in memory: pointers to others of the account are stale after this. */
 struct memory_mailbox *mailbox_add(struct memory_store *store, struct memory_account *account,
-				   struct pn_slice name)
+                                   struct pn_slice name)
 {
 	struct memory_mailbox *mailboxes =
 		PN_ARENA_ARRAY(account->arena, account->mailbox_count + 1, struct memory_mailbox);
@@ -252,7 +252,7 @@ struct memory_body *body_put(struct memory_store *store, const struct pn_body_so
 {
 	struct memory_body *body = PN_ARENA_NEW(store->arena, struct memory_body);
 	struct memory_body **place;
-	struct pn_slice written = { 0 };
+	struct pn_slice written = {0};
 	size_t size = 0;
 	char *bytes;
 

@@ -46,7 +46,7 @@ static void add_account(struct memory_work *work, struct pn_slice name)
 }
 
 enum pn_status keyword_bits(struct memory_work *work, struct memory_mailbox *mailbox,
-			    const struct pn_flags *flags, bool add, uint64_t *bits_out)
+                            const struct pn_flags *flags, bool add, uint64_t *bits_out)
 {
 	*bits_out = 0;
 	for (size_t i = 0; i < flags->keyword_count; i++) {
@@ -83,9 +83,9 @@ static enum pn_status check_quota(struct memory_work *work, uint64_t more)
 	if (used <= limit && more <= limit - used)
 		return PN_OK;
 	return pn_fail_with(PN_LIMIT, &work->commit->error,
-			    "account %.*s has %llu of %llu bytes; %llu more do not fit",
-			    PN_SLICE_ARGS(work->account->name), (unsigned long long)used,
-			    (unsigned long long)limit, (unsigned long long)more);
+	                    "account %.*s has %llu of %llu bytes; %llu more do not fit",
+	                    PN_SLICE_ARGS(work->account->name), (unsigned long long)used,
+	                    (unsigned long long)limit, (unsigned long long)more);
 }
 
 static struct pn_body_source *body_source(const struct pn_commit *commit, size_t index)
@@ -205,8 +205,7 @@ struct touched {
 static struct touched touched_new(struct memory_work *work)
 {
 	return (struct touched){
-		PN_ARENA_ARRAY(work->commit->arena, work->mailbox->row_count, uint32_t), 0
-	};
+		PN_ARENA_ARRAY(work->commit->arena, work->mailbox->row_count, uint32_t), 0};
 }
 
 static struct pn_uid_set touched_set(struct memory_work *work, const struct touched *touched)
@@ -216,12 +215,12 @@ static struct pn_uid_set touched_set(struct memory_work *work, const struct touc
 
 /* Copies one row into the mailbox `target`; keywords get the bits they have there. */
 enum pn_status copy_row(struct memory_work *work, size_t index, struct memory_mailbox *from,
-			uint64_t target, uint32_t *uid_out)
+                        uint64_t target, uint32_t *uid_out)
 {
 	struct memory_mailbox *to = mailbox_by_id(work->account, target);
 	struct memory_row old = from->rows[index];
 	struct pn_slice words[PN_KEYWORDS_PER_MAILBOX];
-	struct pn_flags flags = { .keywords = words };
+	struct pn_flags flags = {.keywords = words};
 	struct memory_row *row;
 	uint64_t bits;
 	enum pn_status status;
@@ -296,7 +295,7 @@ static enum pn_status set_flags(struct memory_work *work)
 	struct touched modified = touched_new(work);
 	uint64_t bits;
 	enum pn_status status = keyword_bits(work, work->mailbox, &mutation->flags,
-					     mutation->how != PN_FLAGS_REMOVE, &bits);
+	                                     mutation->how != PN_FLAGS_REMOVE, &bits);
 
 	for (size_t i = 0; i < work->mailbox->row_count && status == PN_OK; i++) {
 		struct memory_row *row = &work->mailbox->rows[i];
@@ -414,8 +413,8 @@ static enum pn_status change_queue(struct memory_work *work)
 		return PN_OK;
 	}
 	status = mutation->kind == PN_MUTATION_QUEUE_UPDATE
-			 ? queue_update(&work->queue, mutation->queue_row)
-			 : queue_done(&work->queue, mutation->queue_row->id);
+	                 ? queue_update(&work->queue, mutation->queue_row)
+	                 : queue_done(&work->queue, mutation->queue_row->id);
 	return status == PN_OK ? PN_OK : fail(work, status, "there is no such queue row");
 }
 
@@ -475,7 +474,7 @@ static void discard(struct memory_work *work)
 
 void memory_commit(void *instance, struct pn_commit *commit)
 {
-	struct memory_work work = { .store = instance, .commit = commit };
+	struct memory_work work = {.store = instance, .commit = commit};
 	enum pn_status status = PN_OK;
 
 	work.bodies = PN_ARENA_ARRAY(commit->arena, commit->body_count, struct memory_body *);
@@ -484,7 +483,7 @@ void memory_commit(void *instance, struct pn_commit *commit)
 	commit->failed_index = 0;
 	for (size_t i = 0; i < commit->mutation_count && status == PN_OK; i++) {
 		work.mutation = (const struct pn_mutation *)((const char *)commit->mutations +
-							     i * commit->mutation_size);
+		                                             i * commit->mutation_size);
 		work.result = &commit->results[i];
 		work.account = NULL;
 		status = apply(&work);

@@ -10,14 +10,14 @@ static enum pn_status check_name(struct memory_work *work, struct pn_slice name)
 {
 	if (name.size == 0 || name.size > PN_MAILBOX_NAME_MAX)
 		return pn_fail_with(PN_LIMIT, &work->commit->error,
-				    "a mailbox's name has 1 to %d bytes", PN_MAILBOX_NAME_MAX);
+		                    "a mailbox's name has 1 to %d bytes", PN_MAILBOX_NAME_MAX);
 	for (size_t i = 0; i < name.size; i++) {
 		unsigned char byte = (unsigned char)name.data[i];
 		bool is_end = i == 0 || i + 1 == name.size || name.data[i - 1] == '/';
 
 		if (byte < 0x20 || byte == 0x7f || (byte == '/' && is_end))
 			return pn_fail_with(PN_CONFLICT, &work->commit->error,
-					    "a mailbox cannot have this name");
+			                    "a mailbox cannot have this name");
 	}
 	return PN_OK;
 }
@@ -27,16 +27,16 @@ enum pn_status find_mailbox(struct memory_work *work)
 	struct pn_slice name = name_canonical(work->commit->arena, work->mutation->name);
 
 	work->mailbox = work->mutation->mailbox != 0
-				? mailbox_by_id(work->account, work->mutation->mailbox)
-				: mailbox_by_name(work->account, name);
+	                        ? mailbox_by_id(work->account, work->mutation->mailbox)
+	                        : mailbox_by_name(work->account, name);
 	return work->mailbox != NULL ? PN_OK
-				     : pn_fail_with(PN_NOT_FOUND, &work->commit->error,
-						    "there is no such mailbox");
+	                             : pn_fail_with(PN_NOT_FOUND, &work->commit->error,
+	                                            "there is no such mailbox");
 }
 
 /* With the levels above it. */
 enum pn_status make_mailbox(struct memory_work *work, struct pn_slice name, uint32_t attributes,
-			    bool only_missing)
+                            bool only_missing)
 {
 	enum pn_status status;
 
@@ -47,8 +47,8 @@ enum pn_status make_mailbox(struct memory_work *work, struct pn_slice name, uint
 	work->mailbox = mailbox_by_name(work->account, name);
 	if (work->mailbox != NULL)
 		return only_missing ? PN_OK
-				    : pn_fail_with(PN_CONFLICT, &work->commit->error,
-						   "a mailbox of that name exists");
+		                    : pn_fail_with(PN_CONFLICT, &work->commit->error,
+		                                   "a mailbox of that name exists");
 	for (size_t i = 1; i < name.size; i++) {
 		struct pn_slice level = pn_slice_make(name.data, i);
 
@@ -106,12 +106,12 @@ static enum pn_status rename_mailbox(struct memory_work *work)
 		return status;
 	if (mailbox_by_name(account, name) != NULL)
 		return pn_fail_with(PN_CONFLICT, &work->commit->error,
-				    "a mailbox of that name exists");
+		                    "a mailbox of that name exists");
 	if (name_is_inbox(old))
 		return move_inbox(work, name);
 	if (is_below(name, old))
 		return pn_fail_with(PN_CONFLICT, &work->commit->error,
-				    "a mailbox cannot be moved below itself");
+		                    "a mailbox cannot be moved below itself");
 	while (parent > 0 && name.data[parent - 1] != '/')
 		parent--;
 	if (parent > 1) {
@@ -125,10 +125,9 @@ static enum pn_status rename_mailbox(struct memory_work *work)
 
 		if (one->id != id && !is_below(one->name, old))
 			continue;
-		one->name = pn_slice_of(pn_arena_print(account->arena, "%.*s%.*s",
-						       PN_SLICE_ARGS(name),
-						       (int)(one->name.size - old.size),
-						       one->name.data + old.size));
+		one->name = pn_slice_of(pn_arena_print(
+			account->arena, "%.*s%.*s", PN_SLICE_ARGS(name),
+			(int)(one->name.size - old.size), one->name.data + old.size));
 		if (check_name(work, one->name) != PN_OK)
 			return PN_LIMIT;
 	}

@@ -13,7 +13,7 @@ static struct memory_account *account_of(void *instance, struct pn_slice name)
 }
 
 static void describe_mailbox(const struct memory_mailbox *mailbox, struct pn_arena *arena,
-			     struct pn_mailbox_info *info)
+                             struct pn_mailbox_info *info)
 {
 	*info = (struct pn_mailbox_info){
 		.id = mailbox->id,
@@ -36,7 +36,7 @@ static void describe_mailbox(const struct memory_mailbox *mailbox, struct pn_are
 }
 
 static void describe_row(const struct memory_mailbox *mailbox, const struct memory_row *row,
-			 struct pn_arena *arena, struct pn_row *result)
+                         struct pn_arena *arena, struct pn_row *result)
 {
 	struct pn_slice *words = PN_ARENA_ARRAY(arena, mailbox->keyword_count, struct pn_slice);
 
@@ -44,7 +44,7 @@ static void describe_row(const struct memory_mailbox *mailbox, const struct memo
 		.uid = row->uid,
 		.is_expunged = row->is_expunged,
 		.modseq = row->modseq,
-		.flags = { .system = row->system_flags, .keywords = words },
+		.flags = {.system = row->system_flags, .keywords = words},
 		.internal_date_ms = row->internal_date_ms,
 		.saved_date_ms = row->saved_date_ms,
 		.size = row->body->bytes.size,
@@ -60,8 +60,8 @@ static void describe_row(const struct memory_mailbox *mailbox, const struct memo
 }
 
 enum pn_status memory_accounts(void *instance, struct pn_store_call *call,
-			       const struct pn_accounts_request *request,
-			       struct pn_accounts *result)
+                               const struct pn_accounts_request *request,
+                               struct pn_accounts *result)
 {
 	struct memory_account *account = ((struct memory_store *)instance)->accounts;
 	struct pn_account_info *infos;
@@ -77,12 +77,12 @@ enum pn_status memory_accounts(void *instance, struct pn_store_call *call,
 
 		if (!is_behind) {
 			size_t size = account->name.size < request->after.size
-					      ? account->name.size
-					      : request->after.size;
+			                      ? account->name.size
+			                      : request->after.size;
 			int order = memcmp(account->name.data, request->after.data, size);
 
 			is_behind = order > 0 ||
-				    (order == 0 && account->name.size > request->after.size);
+			            (order == 0 && account->name.size > request->after.size);
 		}
 		if (!is_behind)
 			continue;
@@ -118,7 +118,7 @@ static int by_name(const void *left, const void *right)
 
 /* The entry of that name, made where there is none. */
 static struct pn_mailbox_info *entry(struct pn_mailbox_info *infos, size_t *count,
-				     struct pn_slice name, uint32_t attributes)
+                                     struct pn_slice name, uint32_t attributes)
 {
 	for (size_t i = 0; i < *count; i++)
 		if (pn_slice_equal(infos[i].name, name))
@@ -129,8 +129,8 @@ static struct pn_mailbox_info *entry(struct pn_mailbox_info *infos, size_t *coun
 }
 
 enum pn_status memory_mailboxes(void *instance, struct pn_store_call *call,
-				const struct pn_mailboxes_request *request,
-				struct pn_mailboxes *result)
+                                const struct pn_mailboxes_request *request,
+                                struct pn_mailboxes *result)
 {
 	struct memory_account *account = account_of(instance, request->account);
 	struct pn_slice name = name_canonical(call->arena, request->name);
@@ -144,7 +144,7 @@ enum pn_status memory_mailboxes(void *instance, struct pn_store_call *call,
 		for (size_t k = 0; k <= account->mailboxes[i].name.size; k++)
 			room += k == 0 || account->mailboxes[i].name.data[k - 1] == '/';
 	infos = PN_ARENA_ARRAY(call->arena, room + account->subscription_count,
-			       struct pn_mailbox_info);
+	                       struct pn_mailbox_info);
 	for (; count < account->mailbox_count; count++)
 		describe_mailbox(&account->mailboxes[count], call->arena, &infos[count]);
 	for (size_t i = 0; i < account->mailbox_count; i++)
@@ -174,7 +174,7 @@ enum pn_status memory_mailboxes(void *instance, struct pn_store_call *call,
 /* -------------------------------------------------------------------------- rows */
 
 static struct memory_mailbox *open_mailbox(void *instance, struct pn_slice name, uint64_t id,
-					   struct memory_account **account_out)
+                                           struct memory_account **account_out)
 {
 	struct memory_account *account = account_of(instance, name);
 
@@ -194,7 +194,7 @@ static struct pn_uid_set uids_of(const struct memory_mailbox *mailbox, struct pn
 }
 
 enum pn_status memory_view(void *instance, struct pn_store_call *call,
-			   const struct pn_view_request *request, struct pn_view *result)
+                           const struct pn_view_request *request, struct pn_view *result)
 {
 	struct memory_account *account;
 	struct memory_mailbox *mailbox =
@@ -215,7 +215,7 @@ enum pn_status memory_view(void *instance, struct pn_store_call *call,
 }
 
 enum pn_status memory_rows(void *instance, struct pn_store_call *call,
-			   const struct pn_rows_request *request, struct pn_rows *result)
+                           const struct pn_rows_request *request, struct pn_rows *result)
 {
 	struct memory_account *account;
 	struct memory_mailbox *mailbox =
@@ -244,7 +244,7 @@ enum pn_status memory_rows(void *instance, struct pn_store_call *call,
 }
 
 enum pn_status memory_changes(void *instance, struct pn_store_call *call,
-			      const struct pn_changes_request *request, struct pn_changes *result)
+                              const struct pn_changes_request *request, struct pn_changes *result)
 {
 	struct memory_account *account;
 	struct memory_mailbox *mailbox =
@@ -283,8 +283,7 @@ enum pn_status memory_changes(void *instance, struct pn_store_call *call,
 }
 
 enum pn_status memory_body_read(void *instance, struct pn_store_call *call,
-				const struct pn_body_request *request,
-				struct pn_body_piece *result)
+                                const struct pn_body_request *request, struct pn_body_piece *result)
 {
 	const struct memory_body *body = body_find(instance, request->body);
 	struct pn_slice bytes;

@@ -37,7 +37,7 @@ void queue_free(struct memory_queue *queue)
 }
 
 uint64_t queue_put(struct memory_queue *queue, const struct pn_queue_row *row,
-		   struct pn_body_id body)
+                   struct pn_body_id body)
 {
 	struct pn_queue_row *put;
 
@@ -135,8 +135,8 @@ static int by_due(const void *left, const void *right)
 }
 
 enum pn_status memory_queue_rows(void *instance, struct pn_store_call *call,
-				 const struct pn_queue_request *request,
-				 struct pn_queue_rows *result)
+                                 const struct pn_queue_request *request,
+                                 struct pn_queue_rows *result)
 {
 	struct memory_queue *queue = &((struct memory_store *)instance)->queue;
 	struct pn_queue_row *rows = PN_ARENA_ARRAY(call->arena, queue->count, struct pn_queue_row);

@@ -9,14 +9,14 @@
 #include <stdlib.h>
 
 static const struct pn_option memory_options[] = {
-	PN_OPTION_SIZE(struct memory_config, quota, "1024G",
-		.minimum_text = "1", .maximum_text = "65536G",
-		.summary = "Bytes that an account without a quota of its own may hold."),
+	PN_OPTION_SIZE(struct memory_config, quota, "1024G", .minimum_text = "1",
+                       .maximum_text = "65536G",
+                       .summary = "Bytes that an account without a quota of its own may hold."),
 	PN_OPTION_TABLE_END,
 };
 
 static enum pn_status memory_start(const struct pn_start *start, void **instance_out,
-				   struct pn_error *error)
+                                   struct pn_error *error)
 {
 	struct memory_store *store = calloc(1, sizeof(*store));
 
@@ -61,12 +61,7 @@ static const struct pn_store memory_entries = {
 	.commit = memory_commit,
 };
 
-PN_MODULE(store_memory,
-	.version = "0.1",
-	.summary = "Keeps mail in the memory of one worker, for tests.",
-	.options = memory_options,
-	.config_size = sizeof(struct memory_config),
-	.store = &memory_entries,
-	.start = memory_start,
-	.stop = memory_stop,
-);
+PN_MODULE(store_memory, .version = "0.1",
+          .summary = "Keeps mail in the memory of one worker, for tests.",
+          .options = memory_options, .config_size = sizeof(struct memory_config),
+          .store = &memory_entries, .start = memory_start, .stop = memory_stop, );

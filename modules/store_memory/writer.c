@@ -17,7 +17,7 @@ struct pn_slice writer_bytes(const struct pn_body_writer *writer)
 }
 
 enum pn_status memory_body_new(void *instance, struct pn_body_writer **writer_out,
-			       struct pn_error *error)
+                               struct pn_error *error)
 {
 	(void)instance;
 	*writer_out = calloc(1, sizeof(**writer_out));
@@ -25,7 +25,7 @@ enum pn_status memory_body_new(void *instance, struct pn_body_writer **writer_ou
 }
 
 enum pn_status memory_body_append(void *instance, struct pn_body_writer *writer,
-				  struct pn_slice bytes, struct pn_error *error)
+                                  struct pn_slice bytes, struct pn_error *error)
 {
 	(void)instance;
 	if (bytes.size > SIZE_MAX / 4 - writer->size)

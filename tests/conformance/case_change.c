@@ -63,8 +63,8 @@ static void changes_are_right_since_any_modseq(void)
 
 		switch (rand() % 4) {
 		case 0:
-			flag(ALICE, one.mailbox, uid, uid + 3, PN_FLAGS_ADD,
-			     1u << (rand() % 5), NULL);
+			flag(ALICE, one.mailbox, uid, uid + 3, PN_FLAGS_ADD, 1u << (rand() % 5),
+			     NULL);
 			break;
 		case 1:
 			expunge(ALICE, one.mailbox, uid, uid + (uint32_t)rand() % 2);
@@ -82,8 +82,7 @@ static void changes_are_right_since_any_modseq(void)
 	}
 	/* From each moment: what is known, with the changes, is what is there at the end. */
 	for (int step = 0; step < 40; step++) {
-		struct pn_changes changes =
-			changes_since(ALICE, one.mailbox, past[step].modseq);
+		struct pn_changes changes = changes_since(ALICE, one.mailbox, past[step].modseq);
 
 		for (size_t i = 0; i < changes.count; i++) {
 			past[step].there[changes.rows[i].uid] = true;
@@ -94,8 +93,7 @@ static void changes_are_right_since_any_modseq(void)
 				past[step].there[uid] = false;
 		for (uint32_t uid = 1; uid < 64; uid++) {
 			CHECK(past[step].there[uid] == past[39].there[uid]);
-			CHECK(!past[39].there[uid] ||
-			      past[step].flags[uid] == past[39].flags[uid]);
+			CHECK(!past[39].there[uid] || past[step].flags[uid] == past[39].flags[uid]);
 		}
 	}
 }
@@ -103,10 +101,10 @@ static void changes_are_right_since_any_modseq(void)
 static void changes_come_in_pages(void)
 {
 	struct pn_mutation_result one = append(ALICE, "INBOX", "0");
-	struct pn_changes_request request = { .struct_size = sizeof(request),
-					      .account = PN_SLICE(ALICE),
-					      .since = 1,
-					      .max_rows = 3 };
+	struct pn_changes_request request = {.struct_size = sizeof(request),
+	                                     .account = PN_SLICE(ALICE),
+	                                     .since = 1,
+	                                     .max_rows = 3};
 	struct pn_changes page;
 	uint32_t seen = 0;
 	uint32_t vanished = 0;
@@ -133,9 +131,8 @@ static void changes_come_in_pages(void)
 static void views_name_the_uids_that_are_there(void)
 {
 	struct pn_mutation_result one = append_flags(ALICE, "INBOX", "one", 0, "Key");
-	struct pn_view_request request = { .struct_size = sizeof(request),
-					   .account = PN_SLICE(ALICE),
-					   .mailbox = one.mailbox };
+	struct pn_view_request request = {
+		.struct_size = sizeof(request), .account = PN_SLICE(ALICE), .mailbox = one.mailbox};
 	struct pn_view view;
 
 	for (int i = 0; i < 9; i++)
@@ -157,9 +154,8 @@ static void views_name_the_uids_that_are_there(void)
 
 static void view_of_what_is_not_there_is_not_found(void)
 {
-	struct pn_view_request request = { .struct_size = sizeof(request),
-					   .account = PN_SLICE(ALICE),
-					   .mailbox = 1 };
+	struct pn_view_request request = {
+		.struct_size = sizeof(request), .account = PN_SLICE(ALICE), .mailbox = 1};
 	struct pn_view view;
 
 	CHECK(ask_view(&request, &view) == PN_NOT_FOUND);
@@ -171,13 +167,13 @@ static void view_of_what_is_not_there_is_not_found(void)
 static void rows_come_in_pages_and_ranges(void)
 {
 	struct pn_mutation_result one = append(ALICE, "INBOX", "0");
-	struct pn_uid_range ranges[2] = { { 2, 4 }, { 8, UINT32_MAX } };
-	struct pn_rows_request request = { .struct_size = sizeof(request),
-					   .account = PN_SLICE(ALICE),
-					   .mailbox = one.mailbox,
-					   .uids = { ranges, 2 },
-					   .fields = PN_ROW_FLAGS,
-					   .max_rows = 4 };
+	struct pn_uid_range ranges[2] = {{2, 4}, {8, UINT32_MAX}};
+	struct pn_rows_request request = {.struct_size = sizeof(request),
+	                                  .account = PN_SLICE(ALICE),
+	                                  .mailbox = one.mailbox,
+	                                  .uids = {ranges, 2},
+	                                  .fields = PN_ROW_FLAGS,
+	                                  .max_rows = 4};
 	struct pn_rows rows;
 
 	for (int i = 0; i < 9; i++)
@@ -195,12 +191,12 @@ static void rows_changed_since_are_only_those(void)
 {
 	struct pn_mutation_result one = append(ALICE, "INBOX", "0");
 	struct pn_mutation_result two = append(ALICE, "INBOX", "1");
-	struct pn_rows_request request = { .struct_size = sizeof(request),
-					   .account = PN_SLICE(ALICE),
-					   .mailbox = one.mailbox,
-					   .uids = uids(1, UINT32_MAX),
-					   .changed_since = two.modseq,
-					   .max_rows = 10 };
+	struct pn_rows_request request = {.struct_size = sizeof(request),
+	                                  .account = PN_SLICE(ALICE),
+	                                  .mailbox = one.mailbox,
+	                                  .uids = uids(1, UINT32_MAX),
+	                                  .changed_since = two.modseq,
+	                                  .max_rows = 10};
 	struct pn_rows rows;
 
 	CHECK_OK(ask_rows(&request, &rows));
@@ -212,7 +208,7 @@ static void rows_changed_since_are_only_those(void)
 
 static void accounts_come_in_pages_sorted(void)
 {
-	struct pn_accounts_request request = { .struct_size = sizeof(request), .max_accounts = 2 };
+	struct pn_accounts_request request = {.struct_size = sizeof(request), .max_accounts = 2};
 	struct pn_accounts page;
 
 	make_account("c");
@@ -227,14 +223,9 @@ static void accounts_come_in_pages_sorted(void)
 }
 
 const struct conformance_case change_cases[] = {
-	CASE(modseq_grows_with_every_change),
-	CASE(changes_tell_what_is_new_changed_and_gone),
-	CASE(changes_are_right_since_any_modseq),
-	CASE(changes_come_in_pages),
-	CASE(views_name_the_uids_that_are_there),
-	CASE(view_of_what_is_not_there_is_not_found),
-	CASE(rows_come_in_pages_and_ranges),
-	CASE(rows_changed_since_are_only_those),
-	CASE(accounts_come_in_pages_sorted),
-	CASES_END,
+	CASE(modseq_grows_with_every_change),     CASE(changes_tell_what_is_new_changed_and_gone),
+	CASE(changes_are_right_since_any_modseq), CASE(changes_come_in_pages),
+	CASE(views_name_the_uids_that_are_there), CASE(view_of_what_is_not_there_is_not_found),
+	CASE(rows_come_in_pages_and_ranges),      CASE(rows_changed_since_are_only_those),
+	CASE(accounts_come_in_pages_sorted),      CASES_END,
 };

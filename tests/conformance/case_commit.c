@@ -8,8 +8,8 @@
 
 #include <postern/text.h>
 
-static struct pn_mutation *add_append(struct commit *commit, const char *account,
-				      const char *name, const char *words)
+static struct pn_mutation *add_append(struct commit *commit, const char *account, const char *name,
+                                      const char *words)
 {
 	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, account);
 
@@ -253,7 +253,7 @@ static void an_unknown_mutation_is_refused(void)
 static void expunged_messages_are_cleared_away_in_time(void)
 {
 	struct pn_mutation_result one = append(ALICE, "INBOX", "kept");
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	struct pn_changes changes;
 	uint64_t since = one.modseq;
 
@@ -276,7 +276,7 @@ static void expunged_messages_are_cleared_away_in_time(void)
 
 static void deleted_mailboxes_and_accounts_are_cleared_away(void)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	struct commit *commit;
 
 	if (harness_entries()->compact == NULL)

@@ -8,7 +8,7 @@
 #include <postern/text.h>
 
 static enum pn_status change(enum pn_mutation_kind kind, uint64_t id, const char *name, bool on,
-			     uint32_t attributes)
+                             uint32_t attributes)
 {
 	struct commit *commit = commit_new();
 	struct pn_mutation *mutation = commit_add(commit, kind, ALICE);
@@ -48,8 +48,8 @@ static void account_created_twice_is_one(void)
 
 static void unknown_account_is_not_found(void)
 {
-	struct pn_mailboxes_request request = { .struct_size = sizeof(request),
-						.account = PN_SLICE("nobody") };
+	struct pn_mailboxes_request request = {.struct_size = sizeof(request),
+	                                       .account = PN_SLICE("nobody")};
 	struct pn_mailboxes result;
 
 	CHECK(ask_mailboxes(&request, &result) == PN_NOT_FOUND);
@@ -114,8 +114,8 @@ static void names_are_case_sensitive_but_inbox(void)
 
 static void list_is_sorted_inbox_first(void)
 {
-	struct pn_mailboxes_request request = { .struct_size = sizeof(request),
-						.account = PN_SLICE(ALICE) };
+	struct pn_mailboxes_request request = {.struct_size = sizeof(request),
+	                                       .account = PN_SLICE(ALICE)};
 	struct pn_mailboxes result;
 
 	make_account(ALICE);
@@ -134,8 +134,8 @@ static void list_is_sorted_inbox_first(void)
 
 static void mailbox_is_found_by_id(void)
 {
-	struct pn_mailboxes_request request = { .struct_size = sizeof(request),
-						.account = PN_SLICE(ALICE) };
+	struct pn_mailboxes_request request = {.struct_size = sizeof(request),
+	                                       .account = PN_SLICE(ALICE)};
 	struct pn_mailboxes result;
 
 	make_account(ALICE);
@@ -150,8 +150,8 @@ static void deleted_mailbox_is_gone_and_its_id_is_not_used_again(void)
 {
 	uint64_t id;
 	uint32_t validity;
-	struct pn_view_request request = { .struct_size = sizeof(request),
-					   .account = PN_SLICE(ALICE) };
+	struct pn_view_request request = {.struct_size = sizeof(request),
+	                                  .account = PN_SLICE(ALICE)};
 	struct pn_view view;
 
 	append(ALICE, "INBOX", "stays");
@@ -277,7 +277,7 @@ static void special_uses_are_kept(void)
 	CHECK(mailbox(ALICE, "Sent").attributes == PN_MAILBOX_SENT);
 	id = mailbox_id(ALICE, "Sent");
 	CHECK_OK(change(PN_MUTATION_ATTRIBUTES, id, NULL, false,
-			PN_MAILBOX_ARCHIVE | PN_MAILBOX_NO_SELECT));
+	                PN_MAILBOX_ARCHIVE | PN_MAILBOX_NO_SELECT));
 	CHECK(mailbox(ALICE, "Sent").attributes == PN_MAILBOX_ARCHIVE);
 }
 

@@ -25,7 +25,7 @@ static void append_keeps_flags_keywords_and_date(void)
 {
 	struct commit *commit = commit_new();
 	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
-	struct pn_slice words[2] = { PN_SLICE("$Forwarded"), PN_SLICE("Later") };
+	struct pn_slice words[2] = {PN_SLICE("$Forwarded"), PN_SLICE("Later")};
 	struct pn_mutation_result result;
 	struct pn_row row;
 
@@ -33,7 +33,7 @@ static void append_keeps_flags_keywords_and_date(void)
 	mutation->create_missing = true;
 	mutation->body.is_new = true;
 	mutation->body.index = commit_body(commit, message("flags", 0));
-	mutation->flags = (struct pn_flags){ PN_FLAG_SEEN | PN_FLAG_FLAGGED, words, 2 };
+	mutation->flags = (struct pn_flags){PN_FLAG_SEEN | PN_FLAG_FLAGGED, words, 2};
 	mutation->internal_date_ms = 123456789000;
 	result = must(commit);
 	row = row_of(ALICE, result.mailbox, 1);
@@ -109,10 +109,10 @@ static void body_is_read_in_ranges(void)
 {
 	struct pn_mutation_result result = append(ALICE, "INBOX", "ranges of this");
 	struct pn_slice whole = message("ranges of this", 0);
-	struct pn_body_request request = { .struct_size = sizeof(request),
-					   .account = PN_SLICE(ALICE),
-					   .body = result.body,
-					   .max_size = 7 };
+	struct pn_body_request request = {.struct_size = sizeof(request),
+	                                  .account = PN_SLICE(ALICE),
+	                                  .body = result.body,
+	                                  .max_size = 7};
 	struct pn_body_piece piece;
 
 	for (request.offset = 0; request.offset < whole.size + 20; request.offset += 7) {
@@ -121,18 +121,18 @@ static void body_is_read_in_ranges(void)
 		CHECK_OK(ask_body(&request, &piece));
 		CHECK(piece.total_size == whole.size);
 		CHECK(piece.bytes.size == (left < 7 ? left : 7));
-		CHECK(pn_slice_equal(piece.bytes, pn_slice_make(left ? whole.data + request.offset
-								     : NULL,
-								piece.bytes.size)));
+		CHECK(pn_slice_equal(piece.bytes,
+		                     pn_slice_make(left ? whole.data + request.offset : NULL,
+		                                   piece.bytes.size)));
 	}
 }
 
 static void unknown_body_is_not_found(void)
 {
-	struct pn_body_request request = { .struct_size = sizeof(request),
-					   .account = PN_SLICE(ALICE),
-					   .body = { { 1, 2, 3 } },
-					   .max_size = 10 };
+	struct pn_body_request request = {.struct_size = sizeof(request),
+	                                  .account = PN_SLICE(ALICE),
+	                                  .body = {{1, 2, 3}},
+	                                  .max_size = 10};
 	struct pn_body_piece piece;
 
 	append(ALICE, "INBOX", "other");
@@ -145,18 +145,16 @@ static void large_body_is_written_as_it_comes(void)
 	struct pn_body_writer *writer = writer_new();
 	struct commit *commit = commit_new();
 	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
-	struct pn_body_request request = { .struct_size = sizeof(request),
-					   .account = PN_SLICE(ALICE),
-					   .max_size = 1 << 20 };
+	struct pn_body_request request = {
+		.struct_size = sizeof(request), .account = PN_SLICE(ALICE), .max_size = 1 << 20};
 	struct pn_body_piece piece;
 	struct pn_mutation_result result;
 
 	CHECK(writer != NULL);
 	for (size_t at = 0; at < whole.size; at += 77777)
-		CHECK_OK(writer_append(writer,
-				       pn_slice_make(whole.data + at,
-						     whole.size - at < 77777 ? whole.size - at
-									     : 77777)));
+		CHECK_OK(writer_append(
+			writer, pn_slice_make(whole.data + at,
+		                              whole.size - at < 77777 ? whole.size - at : 77777)));
 	mutation->name = PN_SLICE("INBOX");
 	mutation->create_missing = true;
 	mutation->body.is_new = true;
@@ -167,8 +165,7 @@ static void large_body_is_written_as_it_comes(void)
 	for (request.offset = 0; request.offset < whole.size; request.offset += piece.bytes.size) {
 		CHECK_OK(ask_body(&request, &piece));
 		CHECK(piece.bytes.size != 0 && piece.total_size == whole.size);
-		CHECK(memcmp(piece.bytes.data, whole.data + request.offset, piece.bytes.size) ==
-		      0);
+		CHECK(memcmp(piece.bytes.data, whole.data + request.offset, piece.bytes.size) == 0);
 	}
 }
 
@@ -180,9 +177,8 @@ static void large_body_has_its_pieces_in_front(void)
 	struct pn_body_writer *writer = writer_new();
 	struct commit *commit = commit_new();
 	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
-	struct pn_body_request request = { .struct_size = sizeof(request),
-					   .account = PN_SLICE(ALICE),
-					   .max_size = 1 << 20 };
+	struct pn_body_request request = {
+		.struct_size = sizeof(request), .account = PN_SLICE(ALICE), .max_size = 1 << 20};
 	struct pn_body_piece piece;
 	struct pn_mutation_result result;
 
@@ -205,8 +201,8 @@ static void large_body_has_its_pieces_in_front(void)
 static void pieces_stand_in_front_of_a_large_body(void)
 {
 	struct pn_slice whole = message("front", 700000);
-	struct pn_slice pieces[3] = { PN_SLICE("Received: here\r\n"), PN_SLICE(""),
-				      PN_SLICE("X-Later: edited\r\n") };
+	struct pn_slice pieces[3] = {PN_SLICE("Received: here\r\n"), PN_SLICE(""),
+	                             PN_SLICE("X-Later: edited\r\n")};
 	size_t front = pieces[0].size + pieces[2].size;
 	struct pn_body_writer *writer = writer_new();
 	struct commit *commit = commit_new();
@@ -315,7 +311,7 @@ static void summary_comes_back(void)
 	commit->bodies[0].summary = PN_SLICE("what it says\0and more");
 	result = must(commit);
 	CHECK(pn_slice_equal(row_of(ALICE, result.mailbox, 1).summary,
-			     PN_SLICE("what it says\0and more")));
+	                     PN_SLICE("what it says\0and more")));
 }
 
 static void one_commit_delivers_to_many(void)
@@ -344,7 +340,7 @@ static void one_commit_delivers_to_many(void)
 }
 
 static struct pn_mutation_result copy(enum pn_mutation_kind kind, uint64_t from, uint64_t to,
-				      struct pn_uid_set set)
+                                      struct pn_uid_set set)
 {
 	struct commit *commit = commit_new();
 	struct pn_mutation *mutation = commit_add(commit, kind, ALICE);
@@ -478,7 +474,7 @@ static void a_keyword_has_64_bytes_at_most(void)
 	char word[PN_KEYWORD_MAX + 2];
 	struct commit *commit = commit_new();
 	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_FLAGS, ALICE);
-	struct pn_slice slice = { word, PN_KEYWORD_MAX + 1 };
+	struct pn_slice slice = {word, PN_KEYWORD_MAX + 1};
 
 	memset(word, 'k', sizeof(word));
 	word[PN_KEYWORD_MAX] = '\0';

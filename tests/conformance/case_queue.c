@@ -47,7 +47,7 @@ static struct pn_queue_rows select_rows(struct pn_queue_request request)
 
 static enum pn_status done(uint64_t id)
 {
-	struct pn_queue_row row = { .id = id };
+	struct pn_queue_row row = {.id = id};
 	struct commit *commit = commit_new();
 
 	commit_add(commit, PN_MUTATION_QUEUE_DONE, NULL)->queue_row = &row;
@@ -58,7 +58,7 @@ static void queued_row_comes_back_whole(void)
 {
 	struct pn_queue_row row = make_row("bob@remote.example", "mx.remote.example", 1000);
 	uint64_t id = put(&row);
-	struct pn_queue_rows rows = select_rows((struct pn_queue_request){ 0 });
+	struct pn_queue_rows rows = select_rows((struct pn_queue_request){0});
 
 	CHECK(id != 0 && rows.count == 1 && rows.is_complete && rows.total == 1);
 	CHECK(rows.rows[0].id == id && rows.rows[0].due_ms == 1000);
@@ -95,7 +95,7 @@ static void done_rows_are_gone(void)
 	uint64_t id = put(&row);
 
 	CHECK_OK(done(id));
-	CHECK(select_rows((struct pn_queue_request){ 0 }).total == 0);
+	CHECK(select_rows((struct pn_queue_request){0}).total == 0);
 	CHECK(done(id) == PN_NOT_FOUND);
 }
 
@@ -112,24 +112,24 @@ static void updated_rows_change_what_they_should(void)
 	change.state = PN_QUEUE_HELD;
 	commit_add(commit, PN_MUTATION_QUEUE_UPDATE, NULL)->queue_row = &change;
 	must(commit);
-	rows = select_rows((struct pn_queue_request){ .destination = PN_SLICE("new") });
+	rows = select_rows((struct pn_queue_request){.destination = PN_SLICE("new")});
 	CHECK(rows.count == 1 && rows.rows[0].attempts == 4);
 	CHECK(pn_slice_equal(rows.rows[0].reason, PN_SLICE("451 later")));
 	CHECK(pn_slice_equal(rows.rows[0].recipient, row.recipient));
-	CHECK(select_rows((struct pn_queue_request){ .destination = PN_SLICE("old") }).count == 0);
-	CHECK(select_rows((struct pn_queue_request){ .due_before_ms = 99999 }).count == 0);
-	rows = select_rows((struct pn_queue_request){ .has_state = true, .state = PN_QUEUE_HELD });
+	CHECK(select_rows((struct pn_queue_request){.destination = PN_SLICE("old")}).count == 0);
+	CHECK(select_rows((struct pn_queue_request){.due_before_ms = 99999}).count == 0);
+	rows = select_rows((struct pn_queue_request){.has_state = true, .state = PN_QUEUE_HELD});
 	CHECK(rows.count == 1);
 	change.state = PN_QUEUE_DUE;
 	commit = commit_new();
 	commit_add(commit, PN_MUTATION_QUEUE_UPDATE, NULL)->queue_row = &change;
 	must(commit);
-	CHECK(select_rows((struct pn_queue_request){ .due_before_ms = 99999 }).count == 1);
+	CHECK(select_rows((struct pn_queue_request){.due_before_ms = 99999}).count == 1);
 }
 
 static void due_rows_come_in_order_of_due(void)
 {
-	int64_t dues[] = { 500, 100, 300, 100, 900 };
+	int64_t dues[] = {500, 100, 300, 100, 900};
 	struct pn_queue_rows rows;
 
 	for (int i = 0; i < 5; i++) {
@@ -137,17 +137,17 @@ static void due_rows_come_in_order_of_due(void)
 
 		put(&row);
 	}
-	rows = select_rows((struct pn_queue_request){ .due_before_ms = 500 });
+	rows = select_rows((struct pn_queue_request){.due_before_ms = 500});
 	CHECK(rows.count == 3);
 	CHECK(rows.rows[0].due_ms == 100 && rows.rows[1].due_ms == 100);
 	CHECK(rows.rows[0].id < rows.rows[1].id && rows.rows[2].due_ms == 300);
-	rows = select_rows((struct pn_queue_request){ .due_before_ms = 501 });
+	rows = select_rows((struct pn_queue_request){.due_before_ms = 501});
 	CHECK(rows.count == 4);
 }
 
 static void due_rows_come_in_pages(void)
 {
-	struct pn_queue_request request = { .due_before_ms = 10000, .max_rows = 3 };
+	struct pn_queue_request request = {.due_before_ms = 10000, .max_rows = 3};
 	int seen = 0;
 	int64_t last = 0;
 
@@ -186,26 +186,25 @@ static void rows_are_selected_by_each_index(void)
 	rows[2].state = PN_QUEUE_HELD;
 	for (int i = 0; i < 4; i++)
 		put(&rows[i]);
-	CHECK(select_rows((struct pn_queue_request){ .destination = PN_SLICE("d1") }).count == 2);
-	CHECK(select_rows((struct pn_queue_request){ .sender = PN_SLICE("SECOND@x") }).count == 1);
-	CHECK(select_rows((struct pn_queue_request){ .recipient_domain =
-							     PN_SLICE("one.example") })
-		      .count == 2);
-	CHECK(select_rows((struct pn_queue_request){ .tenant = PN_SLICE("tenant-1") }).count == 3);
-	CHECK(select_rows((struct pn_queue_request){ .has_state = true }).count == 3);
-	CHECK(select_rows((struct pn_queue_request){ .has_state = true, .state = PN_QUEUE_HELD })
-		      .count == 1);
-	CHECK(select_rows((struct pn_queue_request){ .destination = PN_SLICE("d2"),
-						     .recipient_domain = PN_SLICE("two.example") })
-		      .count == 1);
-	CHECK(select_rows((struct pn_queue_request){ .destination = PN_SLICE("nowhere") }).count ==
+	CHECK(select_rows((struct pn_queue_request){.destination = PN_SLICE("d1")}).count == 2);
+	CHECK(select_rows((struct pn_queue_request){.sender = PN_SLICE("SECOND@x")}).count == 1);
+	CHECK(select_rows((struct pn_queue_request){.recipient_domain = PN_SLICE("one.example")})
+	              .count == 2);
+	CHECK(select_rows((struct pn_queue_request){.tenant = PN_SLICE("tenant-1")}).count == 3);
+	CHECK(select_rows((struct pn_queue_request){.has_state = true}).count == 3);
+	CHECK(select_rows((struct pn_queue_request){.has_state = true, .state = PN_QUEUE_HELD})
+	              .count == 1);
+	CHECK(select_rows((struct pn_queue_request){.destination = PN_SLICE("d2"),
+	                                            .recipient_domain = PN_SLICE("two.example")})
+	              .count == 1);
+	CHECK(select_rows((struct pn_queue_request){.destination = PN_SLICE("nowhere")}).count ==
 	      0);
-	CHECK(select_rows((struct pn_queue_request){ .due_before_ms = 99 }).count == 3);
+	CHECK(select_rows((struct pn_queue_request){.due_before_ms = 99}).count == 3);
 }
 
 static void rows_come_in_pages_by_id(void)
 {
-	struct pn_queue_request request = { .destination = PN_SLICE("c"), .max_rows = 2 };
+	struct pn_queue_request request = {.destination = PN_SLICE("c"), .max_rows = 2};
 	struct pn_queue_row row = make_row("a@b", "c", 1);
 	size_t seen = 0;
 
@@ -240,11 +239,11 @@ static void accepting_is_one_commit(void)
 	local->body.index = remote->body.index = body;
 	remote->queue_row = &row;
 	must(commit);
-	rows = select_rows((struct pn_queue_request){ 0 });
+	rows = select_rows((struct pn_queue_request){0});
 	CHECK(rows.count == 1 && account_info(ALICE).message_count == 1);
 	CHECK(memcmp(&rows.rows[0].body,
-		     &rows_of(ALICE, mailbox_id(ALICE, "INBOX"), false).rows[0].body,
-		     sizeof(struct pn_body_id)) == 0);
+	             &rows_of(ALICE, mailbox_id(ALICE, "INBOX"), false).rows[0].body,
+	             sizeof(struct pn_body_id)) == 0);
 }
 
 static void delivery_from_the_queue_is_one_commit(void)
@@ -255,7 +254,7 @@ static void delivery_from_the_queue_is_one_commit(void)
 	struct pn_mutation *mutation;
 
 	row.id = put(&row);
-	rows = select_rows((struct pn_queue_request){ 0 });
+	rows = select_rows((struct pn_queue_request){0});
 	mutation = commit_add(commit, PN_MUTATION_APPEND, BOB);
 	mutation->name = PN_SLICE("INBOX");
 	mutation->create_missing = true;
@@ -263,7 +262,7 @@ static void delivery_from_the_queue_is_one_commit(void)
 	mutation->once_key = PN_SLICE("t1 bob");
 	commit_add(commit, PN_MUTATION_QUEUE_DONE, NULL)->queue_row = &row;
 	must(commit);
-	CHECK(select_rows((struct pn_queue_request){ 0 }).total == 0);
+	CHECK(select_rows((struct pn_queue_request){0}).total == 0);
 	CHECK(pn_slice_equal(body_of(BOB, rows.rows[0].body), message("queued", 0)));
 }
 

@@ -95,7 +95,7 @@ void harness_arm(const char *faults)
 		memset(&armed[armed_count], 0, sizeof(armed[0]));
 		armed[armed_count].at = 1;
 		if (sscanf(one, "%63[^=]=%15[^@]@%lu%c", armed[armed_count].point,
-			   armed[armed_count].action, &armed[armed_count].at, &sign) < 2)
+		           armed[armed_count].action, &armed[armed_count].at, &sign) < 2)
 			continue;
 		/* Without "@" a fault is there from the first time on. */
 		armed[armed_count].always_after = sign == '+' || strchr(one, '@') == NULL;

@@ -189,7 +189,7 @@ static bool run_done(void)
 	if (work->job.done != NULL)
 		work->job.done(work->job.argument, work->status, &work->error);
 	pn_ticket_answer(work->ticket, PN_ANSWER_JOB, work->status, work->job.argument, NULL,
-			 &work->error);
+	                 &work->error);
 	free(work);
 	return true;
 }
@@ -271,7 +271,7 @@ static struct {
 } tickets[TICKETS];
 
 struct pn_ticket pn_ticket_open(struct pn_session *session, pn_answered_function *answered,
-				void *user, uint64_t deadline_ms)
+                                void *user, uint64_t deadline_ms)
 {
 	(void)session;
 	(void)deadline_ms;
@@ -282,7 +282,7 @@ struct pn_ticket pn_ticket_open(struct pn_session *session, pn_answered_function
 		tickets[slot].generation++;
 		tickets[slot].answered = answered;
 		tickets[slot].user = user;
-		return (struct pn_ticket){ slot, tickets[slot].generation };
+		return (struct pn_ticket){slot, tickets[slot].generation};
 	}
 	abort();
 }
@@ -300,14 +300,14 @@ void pn_ticket_cancel(struct pn_ticket ticket)
 }
 
 bool pn_ticket_answer(struct pn_ticket ticket, enum pn_answer_kind kind, enum pn_status status,
-		      void *result, void (*release)(void *result), const struct pn_error *error)
+                      void *result, void (*release)(void *result), const struct pn_error *error)
 {
-	struct pn_answer answer = { .struct_size = sizeof(answer),
-				    .kind = kind,
-				    .ticket = ticket,
-				    .status = status,
-				    .result = result,
-				    .error = error };
+	struct pn_answer answer = {.struct_size = sizeof(answer),
+	                           .kind = kind,
+	                           .ticket = ticket,
+	                           .status = status,
+	                           .result = result,
+	                           .error = error};
 	bool is_open = pn_ticket_is_open(ticket);
 
 	if (is_open) {
@@ -415,19 +415,19 @@ void harness_load(const char *file, char *const *settings, size_t setting_count)
 }
 
 enum pn_status harness_start(const char *directory, enum pn_worker_kind kind, unsigned worker,
-			     struct pn_error *error)
+                             struct pn_error *error)
 {
 	enum pn_status status;
 
 	free(data_directory);
 	data_directory = strdup(directory);
-	start = (struct pn_start){ .struct_size = sizeof(start),
-				   .instance_name = "store",
-				   .config = config,
-				   .data_directory = data_directory,
-				   .hostname = "test.example",
-				   .worker_kind = kind,
-				   .worker_number = worker };
+	start = (struct pn_start){.struct_size = sizeof(start),
+	                          .instance_name = "store",
+	                          .config = config,
+	                          .data_directory = data_directory,
+	                          .hostname = "test.example",
+	                          .worker_kind = kind,
+	                          .worker_number = worker};
 	instance = NULL;
 	status = module->start == NULL ? PN_OK : module->start(&start, &instance, error);
 	is_running = status == PN_OK;
@@ -486,7 +486,7 @@ struct commit *commit_new(void)
 }
 
 struct pn_mutation *commit_add(struct commit *commit, enum pn_mutation_kind kind,
-			       const char *account)
+                               const char *account)
 {
 	struct pn_mutation *mutation;
 
@@ -603,8 +603,8 @@ const char *last_error(void)
 #define ASK(name, entry, request_type, result_type)                                                \
 	enum pn_status name(const struct request_type *request, struct result_type *result)        \
 	{                                                                                          \
-		struct call call = { .pn = { .struct_size = sizeof(call.pn),                       \
-					     .arena = harness_arena() } };                         \
+		struct call call = {                                                               \
+			.pn = {.struct_size = sizeof(call.pn), .arena = harness_arena()}};         \
 		memset(result, 0, sizeof(*result));                                                \
 		result->struct_size = sizeof(*result);                                             \
 		return finish(&call, module->store->entry(instance, &call.pn, request, result));   \
@@ -643,21 +643,21 @@ static void body_was_read(void *argument, enum pn_status status, const struct pn
 
 enum pn_status ask_body(const struct pn_body_request *request, struct pn_body_piece *result)
 {
-	struct body_job body = { .call = { .pn = { .struct_size = sizeof(body.call.pn),
-						   .arena = harness_arena() } },
-				 .request = request,
-				 .result = result };
-	struct pn_job job = { .struct_size = sizeof(job),
-			      .pool = PN_POOL_DISK,
-			      .work = read_body,
-			      .done = body_was_read,
-			      .argument = &body };
+	struct body_job body = {
+		.call = {.pn = {.struct_size = sizeof(body.call.pn), .arena = harness_arena()}},
+		.request = request,
+		.result = result};
+	struct pn_job job = {.struct_size = sizeof(job),
+	                     .pool = PN_POOL_DISK,
+	                     .work = read_body,
+	                     .done = body_was_read,
+	                     .argument = &body};
 
 	memset(result, 0, sizeof(*result));
 	result->struct_size = sizeof(*result);
 	if (!(module->store->capabilities & PN_STORE_BODIES_BLOCK))
 		return finish(&body.call, read_body(&body, NULL));
-	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK)
+	if (pn_job_submit(&job, (struct pn_ticket){0, 0}) != PN_OK)
 		abort();
 	return finish(&body.call, PN_PENDING);
 }
@@ -665,7 +665,7 @@ enum pn_status ask_body(const struct pn_body_request *request, struct pn_body_pi
 struct pn_body_writer *writer_new(void)
 {
 	struct pn_body_writer *writer = NULL;
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	enum pn_status status = module->store->body_new(instance, &writer, &error);
 
 	memcpy(error_text, error.text, sizeof(error_text));
@@ -674,7 +674,7 @@ struct pn_body_writer *writer_new(void)
 
 enum pn_status writer_append(struct pn_body_writer *writer, struct pn_slice bytes)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	enum pn_status status = module->store->body_append(instance, writer, bytes, &error);
 
 	memcpy(error_text, error.text, sizeof(error_text));

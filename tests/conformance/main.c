@@ -71,7 +71,7 @@ static void say(void *user, bool is_damage, const char *text)
 
 static void start_store(const char *directory)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 
 	if (harness_start(directory, PN_WORKER_EDGE, 1, &error) != PN_OK) {
 		printf("# start: %s\n", error.text);
@@ -82,8 +82,8 @@ static void start_store(const char *directory)
 /* What is in it must be there after it was closed and opened, and must be right. */
 static void reopen(const char *directory)
 {
-	struct pn_store_report report = { say, NULL };
-	struct pn_error error = { 0 };
+	struct pn_store_report report = {say, NULL};
+	struct pn_error error = {0};
 	char *before;
 	char *after;
 
@@ -141,7 +141,7 @@ static void run_cases(const char *directory, const char *only)
 static void usage(void)
 {
 	fprintf(stderr, "usage: store_conformance [--only WORD] [--no-storm] [--long] "
-			"FILE.so DIRECTORY [option=value …]\n");
+	                "FILE.so DIRECTORY [option=value …]\n");
 	exit(2);
 }
 
@@ -151,14 +151,14 @@ int main(int count, char **arguments)
 	const char *mode = "";
 	bool with_storm = true;
 	bool is_long = false;
-	unsigned long numbers[3] = { 0 };
+	unsigned long numbers[3] = {0};
 	int at = 1;
 
 	for (; at < count && strncmp(arguments[at], "--", 2) == 0; at++) {
 		const char *word = arguments[at];
 		int values = strcmp(word, "--write") == 0 || strcmp(word, "--random") == 0 ? 2
-			     : strcmp(word, "--bench") == 0				     ? 3
-											     : 0;
+		             : strcmp(word, "--bench") == 0                                ? 3
+		                                                                           : 0;
 
 		if (strcmp(word, "--only") == 0 && at + 1 < count)
 			only = arguments[++at];
@@ -167,7 +167,7 @@ int main(int count, char **arguments)
 		else if (strcmp(word, "--long") == 0)
 			is_long = true;
 		else if (values != 0 || strcmp(word, "--check") == 0 ||
-			 strcmp(word, "--script") == 0)
+		         strcmp(word, "--script") == 0)
 			mode = word;
 		else
 			usage();

@@ -20,22 +20,22 @@ static unsigned pick(unsigned count)
 
 static const char *pick_account(void)
 {
-	static const char *const names[] = { "a@x", "b@x", "c@x" };
+	static const char *const names[] = {"a@x", "b@x", "c@x"};
 
 	return names[pick(3)];
 }
 
 static const char *pick_name(void)
 {
-	static const char *const names[] = { "INBOX", "inbox", "A",	   "A/B",  "A/B/C", "A/D",
-					     "E",     "E/F",   "INBOX/Sub", "a",    "A/",    "//" };
+	static const char *const names[] = {"INBOX", "inbox", "A",         "A/B", "A/B/C", "A/D",
+	                                    "E",     "E/F",   "INBOX/Sub", "a",   "A/",    "//"};
 
 	return names[pick(12)];
 }
 
 static struct pn_slice pick_keyword(void)
 {
-	static const char *const words[] = { "One", "two", "ONE", "$Three", "four", "Two" };
+	static const char *const words[] = {"One", "two", "ONE", "$Three", "four", "Two"};
 
 	return pn_slice_of(words[pick(6)]);
 }
@@ -54,7 +54,7 @@ static void fill_flags(struct commit *commit, struct pn_mutation *mutation)
 
 static void fill_append(struct commit *commit, struct pn_mutation *mutation)
 {
-	static const char *const keys[] = { "", "", "", "k1", "k2", "k3" };
+	static const char *const keys[] = {"", "", "", "k1", "k2", "k3"};
 	char words[32];
 
 	snprintf(words, sizeof(words), "message %u", pick(1000));
@@ -70,7 +70,7 @@ static void fill_append(struct commit *commit, struct pn_mutation *mutation)
 
 static void fill_queue(struct commit *commit, struct pn_mutation *mutation)
 {
-	static const char *const places[] = { "mx.one", "mx.two", "MX.one" };
+	static const char *const places[] = {"mx.one", "mx.two", "MX.one"};
 	struct pn_queue_row *row = PN_ARENA_NEW(commit->pn.arena, struct pn_queue_row);
 
 	row->id = 1 + pick(20);
@@ -90,13 +90,13 @@ static void fill_queue(struct commit *commit, struct pn_mutation *mutation)
 static void add_random(struct commit *commit)
 {
 	static const enum pn_mutation_kind kinds[] = {
-		PN_MUTATION_APPEND,	    PN_MUTATION_APPEND,		PN_MUTATION_APPEND,
-		PN_MUTATION_APPEND,	    PN_MUTATION_FLAGS,		PN_MUTATION_FLAGS,
-		PN_MUTATION_FLAGS,	    PN_MUTATION_EXPUNGE,	PN_MUTATION_COPY,
-		PN_MUTATION_COPY,	    PN_MUTATION_MOVE,		PN_MUTATION_MAILBOX_CREATE,
+		PN_MUTATION_APPEND,         PN_MUTATION_APPEND,         PN_MUTATION_APPEND,
+		PN_MUTATION_APPEND,         PN_MUTATION_FLAGS,          PN_MUTATION_FLAGS,
+		PN_MUTATION_FLAGS,          PN_MUTATION_EXPUNGE,        PN_MUTATION_COPY,
+		PN_MUTATION_COPY,           PN_MUTATION_MOVE,           PN_MUTATION_MAILBOX_CREATE,
 		PN_MUTATION_MAILBOX_CREATE, PN_MUTATION_MAILBOX_DELETE, PN_MUTATION_MAILBOX_RENAME,
-		PN_MUTATION_SUBSCRIBE,	    PN_MUTATION_ATTRIBUTES,	PN_MUTATION_ACCOUNT_QUOTA,
-		PN_MUTATION_QUEUE_PUT,	    PN_MUTATION_QUEUE_UPDATE,	PN_MUTATION_QUEUE_DONE,
+		PN_MUTATION_SUBSCRIBE,      PN_MUTATION_ATTRIBUTES,     PN_MUTATION_ACCOUNT_QUOTA,
+		PN_MUTATION_QUEUE_PUT,      PN_MUTATION_QUEUE_UPDATE,   PN_MUTATION_QUEUE_DONE,
 		PN_MUTATION_ACCOUNT_CREATE,
 	};
 	struct pn_mutation *mutation =
@@ -182,11 +182,11 @@ static void print_dump(void)
 static void print_changes(const char *account)
 {
 	for (uint64_t id = 1; id < 8; id++) {
-		struct pn_changes_request request = { .struct_size = sizeof(request),
-						      .account = pn_slice_of(account),
-						      .mailbox = id,
-						      .since = pick(40),
-						      .max_rows = 1000 };
+		struct pn_changes_request request = {.struct_size = sizeof(request),
+		                                     .account = pn_slice_of(account),
+		                                     .mailbox = id,
+		                                     .since = pick(40),
+		                                     .max_rows = 1000};
 		struct pn_changes changes;
 
 		if (ask_changes(&request, &changes) != PN_OK)
@@ -204,7 +204,7 @@ static void print_changes(const char *account)
 
 int run_random(const char *directory, unsigned seed, unsigned long steps)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 
 	state = seed * 2654435761u + 1;
 	if (harness_start(directory, PN_WORKER_EDGE, 1, &error) != PN_OK) {

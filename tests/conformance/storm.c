@@ -34,7 +34,7 @@ static size_t failures;
 
 /* Starts this program again; its output goes to `output`, its input comes from `input`. */
 static pid_t spawn(const char *mode, const char *worker, const char *count, const char *fault,
-		   const char *input, const char *output)
+                   const char *input, const char *output)
 {
 	const char *arguments[ARGUMENTS_MAX];
 	size_t setting_count;
@@ -158,9 +158,9 @@ static bool fault_run(const char *point, const char *action, unsigned long at, c
 	fresh();
 	status = finish(spawn("--script", NULL, NULL, fault, NULL, acks));
 	/* 3: it did not start, which is right where starting is what failed */
-	is_ok = strcmp(action, "kill") == 0
-			? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL
-			: WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 3);
+	is_ok = strcmp(action, "kill") == 0 ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL
+	                                    : WIFEXITED(status) && (WEXITSTATUS(status) == 0 ||
+	                                                            WEXITSTATUS(status) == 3);
 	if (!is_ok)
 		printf("# %s: the script ended with %x\n", fault, (unsigned)status);
 	if (!check()) {
@@ -180,7 +180,7 @@ static void sweep(const char *point, unsigned long passes, const char *action, c
 	for (unsigned long at = 1; at <= passes; at += step, runs++)
 		is_ok = fault_run(point, action, at, sign) && is_ok;
 	snprintf(name, sizeof(name), "outlives_%s%s_at_%.63s (%u runs)", action,
-		 *sign ? "_for_good" : "", point, runs);
+	         *sign ? "_for_good" : "", point, runs);
 	report(name, is_ok);
 }
 
@@ -190,7 +190,7 @@ static void sweep_points(void)
 		const char *action;
 		const char *sign;
 	} actions[] = {
-		{ "kill", "" }, { "EIO", "" }, { "ENOSPC", "" }, { "short", "" }, { "EIO", "+" },
+		{"kill", ""}, {"EIO", ""}, {"ENOSPC", ""}, {"short", ""}, {"EIO", "+"},
 	};
 	size_t count = find_points();
 
@@ -212,14 +212,14 @@ static void write_some(const char *worker, const char *count)
 
 static void several_processes_commit_at_once(void)
 {
-	static const char *const workers[] = { "1", "2", "3" };
+	static const char *const workers[] = {"1", "2", "3"};
 	pid_t children[3];
 	bool is_ok = true;
 
 	fresh();
 	for (int i = 0; i < 3; i++)
-		children[i] = spawn("--write", workers[i], is_long ? "2000" : "200", NULL, NULL,
-				    acks);
+		children[i] =
+			spawn("--write", workers[i], is_long ? "2000" : "200", NULL, NULL, acks);
 	for (int i = 0; i < 3; i++)
 		is_ok = finish(children[i]) == 0 && is_ok;
 	report("several_processes_commit_at_once", check() && is_ok);
@@ -236,7 +236,7 @@ static void random_kills(void)
 	fresh();
 	for (unsigned i = 0; i < runs; i++) {
 		pid_t children[2];
-		struct timespec pause = { 0, (20 + rand() % 200) * 1000000l };
+		struct timespec pause = {0, (20 + rand() % 200) * 1000000l};
 
 		for (int k = 0; k < 2; k++) {
 			snprintf(worker[k], sizeof(worker[k]), "%u", 10 + 2 * i + (unsigned)k);
@@ -264,11 +264,11 @@ static void say(void *user, bool is_damage, const char *text)
 		printf("# %s\n", text);
 }
 
-static const struct pn_store_report quiet = { say, NULL };
+static const struct pn_store_report quiet = {say, NULL};
 
 static bool start_tool(void)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 
 	if (harness_start(directory, PN_WORKER_TOOL, 0, &error) == PN_OK)
 		return true;
@@ -278,7 +278,7 @@ static bool start_tool(void)
 
 static bool rebuild(void)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	enum pn_status status;
 
 	if (!start_tool())
@@ -308,7 +308,7 @@ static void remove_index(void)
 
 static bool checkpoint(void)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	enum pn_status status;
 
 	if (!start_tool())
@@ -340,7 +340,7 @@ static void rebuilds_from_a_checkpoint(void)
 	struct pn_mailbox_info after;
 	struct pn_row row_before;
 	struct pn_row row_after;
-	struct pn_queue_request request = { .struct_size = sizeof(request), .max_rows = 1000 };
+	struct pn_queue_request request = {.struct_size = sizeof(request), .max_rows = 1000};
 	struct pn_queue_rows rows;
 	bool is_ok;
 
@@ -360,7 +360,7 @@ static void rebuilds_from_a_checkpoint(void)
 		row_after = row_of("user0@example.org", after.id, 1);
 		is_ok = is_ok && after.uid_validity > before.uid_validity;
 		is_ok = is_ok &&
-			memcmp(&row_before.body, &row_after.body, sizeof(row_after.body)) == 0;
+		        memcmp(&row_before.body, &row_after.body, sizeof(row_after.body)) == 0;
 		is_ok = is_ok && ask_queue(&request, &rows) == PN_OK && rows.count == 40;
 		for (size_t i = 0; is_ok && i < rows.count; i++)
 			is_ok = rows.rows[i].state == PN_QUEUE_HELD;
@@ -372,7 +372,7 @@ static void rebuilds_from_a_checkpoint(void)
 /* What was expunged and cleared away before the checkpoint does not come back from it. */
 static void rebuild_brings_nothing_back_from_before_the_checkpoint(void)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	bool is_ok = false;
 	struct pn_mutation_result gone;
 
@@ -389,8 +389,8 @@ static void rebuild_brings_nothing_back_from_before_the_checkpoint(void)
 		harness_stop();
 		remove_index();
 		is_ok = rebuild() && start_tool() &&
-			rows_of(ALICE, mailbox_id(ALICE, "INBOX"), true).count == 2 &&
-			harness_entries()->verify(harness_instance(), &quiet, &error) == PN_OK;
+		        rows_of(ALICE, mailbox_id(ALICE, "INBOX"), true).count == 2 &&
+		        harness_entries()->verify(harness_instance(), &quiet, &error) == PN_OK;
 	}
 	harness_stop();
 	harness_advance(-2ll * 24 * 3600 * 1000);
@@ -400,7 +400,7 @@ static void rebuild_brings_nothing_back_from_before_the_checkpoint(void)
 /* A commit that was refused after its body was written does not come back either. */
 static void rebuild_leaves_refused_bodies_alone(void)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	struct commit *commit = commit_new();
 	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
 	bool is_ok;
@@ -418,14 +418,14 @@ static void rebuild_leaves_refused_bodies_alone(void)
 	harness_stop();
 	remove_index();
 	is_ok = is_ok && rebuild() && start_tool() &&
-		rows_of(ALICE, mailbox_id(ALICE, "INBOX"), true).count == 2;
+	        rows_of(ALICE, mailbox_id(ALICE, "INBOX"), true).count == 2;
 	harness_stop();
 	report("rebuild_leaves_refused_bodies_alone", is_ok);
 }
 
 static void rebuild_is_refused_while_the_store_is_in_use(void)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	struct stat status;
 	pid_t child;
 	bool is_ok = false;
@@ -438,8 +438,8 @@ static void rebuild_is_refused_while_the_store_is_in_use(void)
 	while (stat(acks, &status) != 0 || status.st_size == 0);
 	if (start_tool())
 		is_ok = harness_entries()->rebuild(harness_instance(), &quiet, &error) ==
-				PN_CONFLICT &&
-			strstr(error.text, "in use") != NULL;
+		                PN_CONFLICT &&
+		        strstr(error.text, "in use") != NULL;
 	harness_stop();
 	kill(child, SIGKILL);
 	finish(child);
@@ -448,9 +448,9 @@ static void rebuild_is_refused_while_the_store_is_in_use(void)
 
 static void a_damaged_index_is_refused_and_can_be_rebuilt(void)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 	char path[4200];
-	char zeros[8192] = { 0 };
+	char zeros[8192] = {0};
 	int descriptor;
 	bool is_ok;
 
@@ -461,11 +461,11 @@ static void a_damaged_index_is_refused_and_can_be_rebuilt(void)
 	is_ok = pwrite(descriptor, zeros, sizeof(zeros), 0) == sizeof(zeros);
 	close(descriptor);
 	is_ok = is_ok && harness_start(directory, PN_WORKER_EDGE, 1, &error) != PN_OK &&
-		strstr(error.text, "rebuild") != NULL;
+	        strstr(error.text, "rebuild") != NULL;
 	is_ok = is_ok && rebuild() && check();
 	remove_index();
 	is_ok = is_ok && harness_start(directory, PN_WORKER_EDGE, 1, &error) != PN_OK &&
-		strstr(error.text, "rebuild") != NULL;
+	        strstr(error.text, "rebuild") != NULL;
 	report("a_damaged_index_is_refused_and_can_be_rebuilt", is_ok);
 }
 
@@ -493,8 +493,9 @@ static char *random_place(off_t *place_out)
 
 	snprintf(folder, sizeof(folder), "%s/store/segments", directory);
 	for (int pass = 0; pass < 2; pass++) {
-		place = total == 0 ? 0 : (off_t)(((uint64_t)rand() << 31 | (uint64_t)rand()) %
-						 (uint64_t)total);
+		place = total == 0 ? 0
+		                   : (off_t)(((uint64_t)rand() << 31 | (uint64_t)rand()) %
+		                             (uint64_t)total);
 		open_folder = opendir(folder);
 		while (open_folder != NULL && (entry = readdir(open_folder)) != NULL) {
 			struct stat status;
@@ -541,10 +542,10 @@ static size_t known_count;
 
 static char *read_body(const char *account, struct pn_body_id body, uint64_t size)
 {
-	struct pn_body_request request = { .struct_size = sizeof(request),
-					   .account = pn_slice_of(account),
-					   .body = body,
-					   .max_size = 1 << 20 };
+	struct pn_body_request request = {.struct_size = sizeof(request),
+	                                  .account = pn_slice_of(account),
+	                                  .body = body,
+	                                  .max_size = 1 << 20};
 	struct pn_body_piece piece;
 	char *bytes = malloc(size + 1);
 
@@ -583,7 +584,7 @@ static void learn(void)
 /* Reads everything: how many bodies were refused; -1 where one came back changed. */
 static int read_all(void)
 {
-	struct pn_body_id refused = { { 0 } };
+	struct pn_body_id refused = {{0}};
 	int count = 0;
 
 	for (size_t i = 0; i < known_count; i++) {
@@ -631,7 +632,7 @@ static void flipped_bits_are_found_and_neighbours_served(void)
 	learn();
 	harness_stop();
 	for (unsigned i = 0; i < runs && is_ok; i++) {
-		struct pn_error error = { 0 };
+		struct pn_error error = {0};
 		unsigned bit = (unsigned)rand() % 8;
 		off_t place;
 		char *path = random_segment(&place);
@@ -644,8 +645,8 @@ static void flipped_bits_are_found_and_neighbours_served(void)
 		refused += count > 0;
 		/* Verifying is slow; a body that was refused must be found by it too. */
 		if (is_ok && i % 10 == 0) {
-			enum pn_status status = harness_entries()->verify(harness_instance(),
-									  &quiet, &error);
+			enum pn_status status =
+				harness_entries()->verify(harness_instance(), &quiet, &error);
 
 			is_ok = status == PN_CONFLICT || count == 0;
 			verified += status == PN_CONFLICT;
@@ -657,8 +658,8 @@ static void flipped_bits_are_found_and_neighbours_served(void)
 		pn_arena_reset(harness_arena());
 	}
 	snprintf(name, sizeof(name),
-		 "flipped_bits_are_found_and_neighbours_served (%u flips, %u refused)", runs,
-		 refused);
+	         "flipped_bits_are_found_and_neighbours_served (%u flips, %u refused)", runs,
+	         refused);
 	report(name, is_ok && refused > runs / 4 && verified > 0 && check());
 	for (size_t i = 0; i < known_count; i++)
 		free(known[i].bytes);
@@ -706,8 +707,7 @@ static void rebuild_passes_over_damaged_records(void)
 size_t run_storm(const char *where, bool with_more)
 {
 	const char *given = getenv("CONFORMANCE_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10)
-			      : (unsigned)pn_clock_wall_ms();
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)pn_clock_wall_ms();
 
 	directory = where;
 	is_long = with_more;

@@ -43,7 +43,7 @@ static struct pn_uid_set keep_set(struct pn_uid_set set)
 
 	if (set.count != 0)
 		memcpy(ranges, set.ranges, set.count * sizeof(*ranges));
-	return (struct pn_uid_set){ ranges, set.count };
+	return (struct pn_uid_set){ranges, set.count};
 }
 
 enum pn_status try_commit(struct commit *commit)
@@ -67,7 +67,7 @@ struct pn_mutation_result must(struct commit *commit)
 	status = commit_wait(commit);
 	if (status != PN_OK) {
 		fprintf(stderr, "# commit: %s: %s\n", pn_status_name(status),
-			commit->pn.error.text);
+		        commit->pn.error.text);
 		commit_free(commit);
 		case_failed(__FILE__, __LINE__, "a commit that must succeed");
 	}
@@ -87,7 +87,7 @@ void make_account(const char *account)
 }
 
 struct pn_mutation_result append_flags(const char *account, const char *name, const char *words,
-				       uint32_t system, const char *keyword)
+                                       uint32_t system, const char *keyword)
 {
 	struct commit *commit = commit_new();
 	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, account);
@@ -119,9 +119,9 @@ uint64_t make_mailbox(const char *account, const char *name)
 
 static enum pn_status find(const char *account, const char *name, struct pn_mailboxes *result)
 {
-	struct pn_mailboxes_request request = { .struct_size = sizeof(request),
-						.account = pn_slice_of(account),
-						.name = pn_slice_of(name) };
+	struct pn_mailboxes_request request = {.struct_size = sizeof(request),
+	                                       .account = pn_slice_of(account),
+	                                       .name = pn_slice_of(name)};
 
 	return ask_mailboxes(&request, result);
 }
@@ -152,19 +152,19 @@ struct pn_uid_set uids(uint32_t first, uint32_t last)
 {
 	struct pn_uid_range *range = PN_ARENA_NEW(harness_arena(), struct pn_uid_range);
 
-	*range = (struct pn_uid_range){ first, last };
-	return (struct pn_uid_set){ range, 1 };
+	*range = (struct pn_uid_range){first, last};
+	return (struct pn_uid_set){range, 1};
 }
 
 struct pn_rows rows_of(const char *account, uint64_t id, bool with_expunged)
 {
-	struct pn_rows_request request = { .struct_size = sizeof(request),
-					   .account = pn_slice_of(account),
-					   .mailbox = id,
-					   .uids = uids(1, UINT32_MAX),
-					   .fields = 0xffffffffu,
-					   .with_expunged = with_expunged,
-					   .max_rows = 1000000 };
+	struct pn_rows_request request = {.struct_size = sizeof(request),
+	                                  .account = pn_slice_of(account),
+	                                  .mailbox = id,
+	                                  .uids = uids(1, UINT32_MAX),
+	                                  .fields = 0xffffffffu,
+	                                  .with_expunged = with_expunged,
+	                                  .max_rows = 1000000};
 	struct pn_rows result;
 
 	CHECK_OK(ask_rows(&request, &result));
@@ -184,10 +184,10 @@ struct pn_row row_of(const char *account, uint64_t id, uint32_t uid)
 
 struct pn_slice body_of(const char *account, struct pn_body_id body)
 {
-	struct pn_body_request request = { .struct_size = sizeof(request),
-					   .account = pn_slice_of(account),
-					   .body = body,
-					   .max_size = 1 << 20 };
+	struct pn_body_request request = {.struct_size = sizeof(request),
+	                                  .account = pn_slice_of(account),
+	                                  .body = body,
+	                                  .max_size = 1 << 20};
 	struct pn_body_piece piece;
 
 	CHECK_OK(ask_body(&request, &piece));
@@ -205,11 +205,11 @@ bool has_keyword(struct pn_flags flags, const char *word)
 
 struct pn_changes changes_since(const char *account, uint64_t id, uint64_t since)
 {
-	struct pn_changes_request request = { .struct_size = sizeof(request),
-					      .account = pn_slice_of(account),
-					      .mailbox = id,
-					      .since = since,
-					      .max_rows = 100000 };
+	struct pn_changes_request request = {.struct_size = sizeof(request),
+	                                     .account = pn_slice_of(account),
+	                                     .mailbox = id,
+	                                     .since = since,
+	                                     .max_rows = 100000};
 	struct pn_changes result;
 
 	CHECK_OK(ask_changes(&request, &result));
@@ -218,7 +218,7 @@ struct pn_changes changes_since(const char *account, uint64_t id, uint64_t since
 }
 
 struct pn_mutation_result flag(const char *account, uint64_t id, uint32_t first, uint32_t last,
-			       enum pn_flags_how how, uint32_t system, const char *keyword)
+                               enum pn_flags_how how, uint32_t system, const char *keyword)
 {
 	struct commit *commit = commit_new();
 	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_FLAGS, account);
@@ -246,8 +246,8 @@ struct pn_mutation_result expunge(const char *account, uint64_t id, uint32_t fir
 
 struct pn_account_info account_info(const char *account)
 {
-	struct pn_accounts_request request = { .struct_size = sizeof(request),
-					       .max_accounts = 100000 };
+	struct pn_accounts_request request = {.struct_size = sizeof(request),
+	                                      .max_accounts = 100000};
 	struct pn_accounts result;
 
 	CHECK_OK(ask_accounts(&request, &result));
@@ -262,9 +262,9 @@ struct pn_account_info account_info(const char *account)
 static void dump_row(FILE *out, const char *account, const struct pn_row *row)
 {
 	fprintf(out, "  uid %u%s modseq %llu flags %x date %lld saved %lld size %llu header %u",
-		row->uid, row->is_expunged ? " expunged" : "", (unsigned long long)row->modseq,
-		row->flags.system, (long long)row->internal_date_ms,
-		(long long)row->saved_date_ms, (unsigned long long)row->size, row->header_size);
+	        row->uid, row->is_expunged ? " expunged" : "", (unsigned long long)row->modseq,
+	        row->flags.system, (long long)row->internal_date_ms, (long long)row->saved_date_ms,
+	        (unsigned long long)row->size, row->header_size);
 	for (size_t i = 0; i < row->flags.keyword_count; i++)
 		fprintf(out, " %.*s", PN_SLICE_ARGS(row->flags.keywords[i]));
 	fprintf(out, " summary %.*s", PN_SLICE_ARGS(row->summary));
@@ -281,25 +281,26 @@ static void dump_row(FILE *out, const char *account, const struct pn_row *row)
 
 static void dump_account(FILE *out, const struct pn_account_info *info)
 {
-	struct pn_mailboxes_request request = { .struct_size = sizeof(request),
-						.account = info->name };
+	struct pn_mailboxes_request request = {.struct_size = sizeof(request),
+	                                       .account = info->name};
 	char *account = pn_arena_keep_text(harness_arena(), info->name);
 	struct pn_mailboxes mailboxes;
 
 	fprintf(out, "account %s modseq %llu size %llu count %u quota %llu\n", account,
-		(unsigned long long)info->modseq, (unsigned long long)info->size_bytes,
-		info->message_count, (unsigned long long)info->quota_bytes);
+	        (unsigned long long)info->modseq, (unsigned long long)info->size_bytes,
+	        info->message_count, (unsigned long long)info->quota_bytes);
 	CHECK_OK(ask_mailboxes(&request, &mailboxes));
 	for (size_t i = 0; i < mailboxes.count; i++) {
 		const struct pn_mailbox_info *one = &mailboxes.mailboxes[i];
 		struct pn_rows rows;
 
-		fprintf(out, " mailbox %llu %.*s %x validity %u next %u count %u %u %u size %llu "
-			     "modseq %llu\n",
-			(unsigned long long)one->id, PN_SLICE_ARGS(one->name), one->attributes,
-			one->uid_validity, one->uid_next, one->message_count, one->unseen_count,
-			one->deleted_count, (unsigned long long)one->size_bytes,
-			(unsigned long long)one->highest_modseq);
+		fprintf(out,
+		        " mailbox %llu %.*s %x validity %u next %u count %u %u %u size %llu "
+		        "modseq %llu\n",
+		        (unsigned long long)one->id, PN_SLICE_ARGS(one->name), one->attributes,
+		        one->uid_validity, one->uid_next, one->message_count, one->unseen_count,
+		        one->deleted_count, (unsigned long long)one->size_bytes,
+		        (unsigned long long)one->highest_modseq);
 		if (one->id == 0)
 			continue;
 		rows = rows_of(account, one->id, true);
@@ -310,7 +311,7 @@ static void dump_account(FILE *out, const struct pn_account_info *info)
 
 static void dump_queue(FILE *out)
 {
-	struct pn_queue_request request = { .struct_size = sizeof(request), .max_rows = 100000 };
+	struct pn_queue_request request = {.struct_size = sizeof(request), .max_rows = 100000};
 	struct pn_queue_rows rows;
 
 	CHECK_OK(ask_queue(&request, &rows));
@@ -318,17 +319,17 @@ static void dump_queue(FILE *out)
 		const struct pn_queue_row *row = &rows.rows[i];
 
 		fprintf(out, "queue %llu due %lld state %d attempts %u %.*s %.*s %.*s %.*s %.*s\n",
-			(unsigned long long)row->id, (long long)row->due_ms, (int)row->state,
-			row->attempts, PN_SLICE_ARGS(row->sender), PN_SLICE_ARGS(row->recipient),
-			PN_SLICE_ARGS(row->destination), PN_SLICE_ARGS(row->tenant),
-			PN_SLICE_ARGS(row->reason));
+		        (unsigned long long)row->id, (long long)row->due_ms, (int)row->state,
+		        row->attempts, PN_SLICE_ARGS(row->sender), PN_SLICE_ARGS(row->recipient),
+		        PN_SLICE_ARGS(row->destination), PN_SLICE_ARGS(row->tenant),
+		        PN_SLICE_ARGS(row->reason));
 	}
 }
 
 char *dump_store(void)
 {
-	struct pn_accounts_request request = { .struct_size = sizeof(request),
-					       .max_accounts = 100000 };
+	struct pn_accounts_request request = {.struct_size = sizeof(request),
+	                                      .max_accounts = 100000};
 	struct pn_accounts accounts;
 	char *text = NULL;
 	size_t size = 0;

@@ -34,7 +34,7 @@ struct sent {
 
 static size_t size_of(unsigned worker, unsigned long number)
 {
-	static const size_t sizes[] = { 0, 900, 4096, 20000, 70, 250000 };
+	static const size_t sizes[] = {0, 900, 4096, 20000, 70, 250000};
 
 	return sizes[(number * 7 + worker) % 6];
 }
@@ -55,9 +55,8 @@ static bool add_body(struct sent *sent, unsigned long number, size_t *index)
 	*index = commit_writer(sent->commit, writer);
 	for (size_t at = 0; at < bytes.size; at += 65536)
 		if (writer_append(writer, pn_slice_make(bytes.data + at, bytes.size - at < 65536
-										 ? bytes.size - at
-										 : 65536)) !=
-		    PN_OK)
+		                                                                 ? bytes.size - at
+		                                                                 : 65536)) != PN_OK)
 			return false;
 	return true;
 }
@@ -78,7 +77,7 @@ static bool fill(struct sent *sent, unsigned worker, unsigned long number)
 		struct pn_mutation *mutation;
 
 		snprintf(sent->accounts[i], sizeof(sent->accounts[i]), "user%lu@example.org",
-			 (number + i) % ACCOUNTS);
+		         (number + i) % ACCOUNTS);
 		mutation = commit_add(sent->commit, PN_MUTATION_APPEND, sent->accounts[i]);
 		mutation->name = PN_SLICE("INBOX");
 		mutation->create_missing = true;
@@ -90,10 +89,10 @@ static bool fill(struct sent *sent, unsigned worker, unsigned long number)
 		struct pn_mutation *mutation =
 			commit_add(sent->commit, PN_MUTATION_QUEUE_PUT, NULL);
 
-		sent->row = (struct pn_queue_row){ .transaction = pn_slice_of(sent->words),
-						   .recipient = PN_SLICE("x@remote.example"),
-						   .destination = PN_SLICE("remote.example"),
-						   .due_ms = 1 };
+		sent->row = (struct pn_queue_row){.transaction = pn_slice_of(sent->words),
+		                                  .recipient = PN_SLICE("x@remote.example"),
+		                                  .destination = PN_SLICE("remote.example"),
+		                                  .due_ms = 1};
 		mutation->queue_row = &sent->row;
 		mutation->body.is_new = true;
 		mutation->body.index = body;
@@ -111,10 +110,10 @@ static void settle(struct sent *sent, unsigned worker)
 		return;
 	status = commit_wait(sent->commit);
 	size = snprintf(line, sizeof(line), "%s %u %lu %zu %u\n",
-			status == PN_OK	      ? "ack"
-			: status == PN_FAILED ? "failed"
-					      : "refused",
-			worker, sent->number, sent->size, sent->copies);
+	                status == PN_OK       ? "ack"
+	                : status == PN_FAILED ? "failed"
+	                                      : "refused",
+	                worker, sent->number, sent->size, sent->copies);
 	commit_free(sent->commit);
 	/* One write, so that a line is whole or not there. */
 	if (write(STDOUT_FILENO, line, (size_t)size) != size)
@@ -123,7 +122,7 @@ static void settle(struct sent *sent, unsigned worker)
 
 static int begin(const char *directory, unsigned worker)
 {
-	struct pn_error error = { 0 };
+	struct pn_error error = {0};
 
 	if (harness_start(directory, PN_WORKER_EDGE, worker, &error) == PN_OK)
 		return 0;
@@ -219,25 +218,25 @@ static struct found *find(unsigned worker, unsigned long number)
 		if (found == NULL)
 			abort();
 	}
-	found[found_count] = (struct found){ worker, number, 0 };
+	found[found_count] = (struct found){worker, number, 0};
 	return &found[found_count++];
 }
 
 /* Reads a body in pieces and compares it with what it must be. */
 static bool is_whole(struct pn_slice account, struct pn_body_id body, unsigned *worker,
-		     unsigned long *number)
+                     unsigned long *number)
 {
-	struct pn_body_request request = { .struct_size = sizeof(request),
-					   .account = account,
-					   .body = body,
-					   .max_size = 1 << 20 };
+	struct pn_body_request request = {.struct_size = sizeof(request),
+	                                  .account = account,
+	                                  .body = body,
+	                                  .max_size = 1 << 20};
 	struct pn_body_piece piece;
 	char words[64] = "";
 
 	if (ask_body(&request, &piece) != PN_OK || piece.bytes.size != piece.total_size)
 		return false;
 	snprintf(words, sizeof(words), "%.*s", (int)(piece.bytes.size < 60 ? piece.bytes.size : 60),
-		 piece.bytes.data);
+	         piece.bytes.data);
 	if (sscanf(words, "Subject: w%u n%lu", worker, number) != 2)
 		return false;
 	snprintf(words, sizeof(words), "w%u n%lu", *worker, *number);
@@ -246,8 +245,8 @@ static bool is_whole(struct pn_slice account, struct pn_body_id body, unsigned *
 
 static size_t look_through(void)
 {
-	struct pn_accounts_request request = { .struct_size = sizeof(request),
-					       .max_accounts = 10000 };
+	struct pn_accounts_request request = {.struct_size = sizeof(request),
+	                                      .max_accounts = 10000};
 	struct pn_accounts accounts;
 	size_t bad = 0;
 
@@ -261,7 +260,7 @@ static size_t look_through(void)
 			unsigned long number;
 
 			if (is_whole(accounts.accounts[i].name, rows.rows[k].body, &worker,
-				     &number)) {
+			             &number)) {
 				find(worker, number)->copies++;
 				continue;
 			}
@@ -283,8 +282,8 @@ static void say(void *user, bool is_damage, const char *text)
 /* Reads lines of --write and --script; exits 0 if all that was acknowledged is there. */
 int run_check(const char *directory)
 {
-	struct pn_store_report report = { say, NULL };
-	struct pn_error error = { 0 };
+	struct pn_store_report report = {say, NULL};
+	struct pn_error error = {0};
 	char line[256];
 	char word[16];
 	unsigned worker;
@@ -303,8 +302,7 @@ int run_check(const char *directory)
 		struct found *one;
 
 		if (strchr(line, '\n') == NULL ||
-		    sscanf(line, "%15s %u %lu %zu %u", word, &worker, &number, &size, &copies) !=
-			    5)
+		    sscanf(line, "%15s %u %lu %zu %u", word, &worker, &number, &size, &copies) != 5)
 			continue;
 		one = find(worker, number);
 		if (strcmp(word, "ack") == 0) {
@@ -372,8 +370,8 @@ int run_bench(const char *directory, unsigned in_flight, unsigned long count, si
 	printf("%lu commits of %zu bytes, %u in flight: %.0f/s, %.1f us CPU each\n", count,
 	       bytes.size, in_flight, (double)count / seconds,
 	       ((double)usage.ru_utime.tv_sec * 1e6 + (double)usage.ru_utime.tv_usec +
-		(double)usage.ru_stime.tv_sec * 1e6 + (double)usage.ru_stime.tv_usec) /
-		       (double)count);
+	        (double)usage.ru_stime.tv_sec * 1e6 + (double)usage.ru_stime.tv_usec) /
+	               (double)count);
 	harness_stop();
 	free(commits);
 	return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A file of accounts: read whole, and every entry is found by its name; or refused with its line. */
+/* A file of accounts: read whole, and every entry is found by its name; or refused with its line.
+ */
 #include "fuzz.h"
 
 #include "../../modules/auth_file/parse.c"

@@ -7,8 +7,8 @@
 
 #include "../../core/io/resolver.c"
 
-static const enum pn_dns_type types[] = {PN_DNS_A,   PN_DNS_AAAA, PN_DNS_MX,    PN_DNS_NS,
-					 PN_DNS_TXT, PN_DNS_SRV,  PN_DNS_TLSA,  PN_DNS_PTR};
+static const enum pn_dns_type types[] = {PN_DNS_A,   PN_DNS_AAAA, PN_DNS_MX,   PN_DNS_NS,
+                                         PN_DNS_TXT, PN_DNS_SRV,  PN_DNS_TLSA, PN_DNS_PTR};
 
 static void check_name(struct pn_slice name)
 {

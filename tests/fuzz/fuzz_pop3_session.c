@@ -198,8 +198,8 @@ enum pn_next pn_password_login(struct pn_session *session, struct pn_slice name,
 	return ask(session, SASL);
 }
 
-void pn_store_mailboxes(const struct pn_account *account, const struct pn_mailboxes_request *request,
-                        struct pn_ticket ticket)
+void pn_store_mailboxes(const struct pn_account *account,
+                        const struct pn_mailboxes_request *request, struct pn_ticket ticket)
 {
 	(void)ticket;
 	require(pn_slice_equal(request->name, PN_SLICE("INBOX")));

@@ -8,8 +8,8 @@
 #include "../../modules/store_local/record.c"
 
 /* record_verify() reads files; nothing here does. */
-enum pn_status file_read(int descriptor, void *bytes, size_t size, uint64_t offset, const char *what,
-			 struct pn_error *error)
+enum pn_status file_read(int descriptor, void *bytes, size_t size, uint64_t offset,
+                         const char *what, struct pn_error *error)
 {
 	(void)descriptor;
 	(void)bytes;

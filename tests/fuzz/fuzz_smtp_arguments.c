@@ -24,8 +24,8 @@ static void check_parameters(const struct smtp_parameters *parameters, struct pn
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	enum smtp_parameters_of command = take_byte(&data, &size) % 2 == 0 ? SMTP_OF_MAIL
-	                                                                   : SMTP_OF_RCPT;
+	enum smtp_parameters_of command =
+		take_byte(&data, &size) % 2 == 0 ? SMTP_OF_MAIL : SMTP_OF_RCPT;
 	struct pn_slice text = exact_copy(rest_of(data, size));
 	struct pn_slice argument = text;
 	struct pn_arena *arena = pn_arena_new();

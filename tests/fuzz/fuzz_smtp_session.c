@@ -39,7 +39,7 @@ struct pn_session {
 	struct smtp_config config;
 	uint64_t choices; /* bits that decide what everybody else says */
 	bool is_encrypted;
-	bool is_known;    /* somebody is logged in */
+	bool is_known; /* somebody is logged in */
 	bool in_exchange;
 	enum question question;
 	struct pn_transaction transaction;
@@ -187,7 +187,8 @@ enum pn_next pn_stage_ask(struct pn_session *session, enum pn_stage stage)
 enum pn_next pn_transaction_begin(struct pn_session *session, const struct pn_envelope_part *sender)
 {
 	require(!session->transaction.is_open && sender->parameter_count <= SMTP_PARAMETERS_MAX);
-	require(session->config.authentication != SMTP_AUTHENTICATION_REQUIRED || session->is_known);
+	require(session->config.authentication != SMTP_AUTHENTICATION_REQUIRED ||
+	        session->is_known);
 	session->transaction.is_open = true;
 	return ask(session, SENDER);
 }
@@ -318,7 +319,8 @@ static struct pn_stage_result judge(struct pn_session *session)
 	if (result.verdict == PN_VERDICT_REJECT)
 		result.reply = (struct pn_reply){550, "5.7.1", "no"};
 	if (result.verdict == PN_VERDICT_DEFER)
-		result.reply = (struct pn_reply){choose(session, 4) == 0 ? 421 : 451, "4.7.1", "later"};
+		result.reply =
+			(struct pn_reply){choose(session, 4) == 0 ? 421 : 451, "4.7.1", "later"};
 	return result;
 }
 

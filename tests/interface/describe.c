@@ -11,7 +11,7 @@
 
 int main(int argument_count, char **arguments)
 {
-	static const char *const directories[] = { NULL };
+	static const char *const directories[] = {NULL};
 	const struct pn_loaded_module *loaded;
 	struct pn_loader *loader;
 	struct pn_error error;

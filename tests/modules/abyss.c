@@ -29,8 +29,8 @@ static bool has_account(const struct pn_commit *commit, const char *word)
 {
 	const struct pn_mutation *first = (const struct pn_mutation *)commit->mutations;
 
-	return commit->mutation_count > 0 && memmem(first->account.data, first->account.size, word,
-						    strlen(word)) != NULL;
+	return commit->mutation_count > 0 &&
+	       memmem(first->account.data, first->account.size, word, strlen(word)) != NULL;
 }
 
 static void take(struct abyss *abyss, struct pn_commit *commit)
@@ -40,7 +40,7 @@ static void take(struct abyss *abyss, struct pn_commit *commit)
 	for (size_t i = 0; i < commit->mutation_count; i++) {
 		const struct pn_mutation *mutation =
 			(const struct pn_mutation *)((const char *)commit->mutations +
-						     i * commit->mutation_size);
+		                                     i * commit->mutation_size);
 
 		if (memmem(mutation->account.data, mutation->account.size, "full", 4) != NULL) {
 			commit->failed_index = i;
@@ -48,10 +48,10 @@ static void take(struct abyss *abyss, struct pn_commit *commit)
 			pn_commit_done(commit, PN_LIMIT);
 			return;
 		}
-		commit->results[i] = (struct pn_mutation_result){ .mailbox = 1,
-								  .uid_validity = 1,
-								  .first_uid = ++abyss->fallen,
-								  .uid_count = 1 };
+		commit->results[i] = (struct pn_mutation_result){.mailbox = 1,
+		                                                 .uid_validity = 1,
+		                                                 .first_uid = ++abyss->fallen,
+		                                                 .uid_count = 1};
 	}
 	pn_commit_done(commit, PN_OK);
 }
@@ -80,8 +80,7 @@ static void gate_passed(void *argument, enum pn_status status, const struct pn_e
 static void commit(void *instance, struct pn_commit *commit)
 {
 	struct late_commit *late;
-	struct pn_job job = { .struct_size = sizeof(job), .work = wait_at_gate,
-			      .done = gate_passed };
+	struct pn_job job = {.struct_size = sizeof(job), .work = wait_at_gate, .done = gate_passed};
 
 	if (!has_account(commit, "late")) {
 		take(instance, commit);
@@ -90,15 +89,15 @@ static void commit(void *instance, struct pn_commit *commit)
 	late = malloc(sizeof(*late));
 	if (late == NULL)
 		abort();
-	*late = (struct late_commit){ instance, commit };
+	*late = (struct late_commit){instance, commit};
 	job.argument = late;
-	if (pn_job_submit(&job, (struct pn_ticket){ 0, 0 }) != PN_OK)
+	if (pn_job_submit(&job, (struct pn_ticket){0, 0}) != PN_OK)
 		gate_passed(late, PN_FAILED, NULL);
 }
 
 static enum pn_status mailboxes(void *instance, struct pn_store_call *call,
-				const struct pn_mailboxes_request *request,
-				struct pn_mailboxes *result)
+                                const struct pn_mailboxes_request *request,
+                                struct pn_mailboxes *result)
 {
 	(void)instance;
 	(void)call;
@@ -108,7 +107,7 @@ static enum pn_status mailboxes(void *instance, struct pn_store_call *call,
 }
 
 static enum pn_status view(void *instance, struct pn_store_call *call,
-			   const struct pn_view_request *request, struct pn_view *result)
+                           const struct pn_view_request *request, struct pn_view *result)
 {
 	(void)instance;
 	(void)call;
@@ -118,7 +117,7 @@ static enum pn_status view(void *instance, struct pn_store_call *call,
 }
 
 static enum pn_status rows(void *instance, struct pn_store_call *call,
-			   const struct pn_rows_request *request, struct pn_rows *result)
+                           const struct pn_rows_request *request, struct pn_rows *result)
 {
 	(void)instance;
 	(void)call;
@@ -128,7 +127,7 @@ static enum pn_status rows(void *instance, struct pn_store_call *call,
 }
 
 static enum pn_status body_read(void *instance, struct pn_store_call *call,
-				const struct pn_body_request *request, struct pn_body_piece *result)
+                                const struct pn_body_request *request, struct pn_body_piece *result)
 {
 	(void)instance;
 	(void)call;
@@ -138,7 +137,7 @@ static enum pn_status body_read(void *instance, struct pn_store_call *call,
 }
 
 static enum pn_status body_new(void *instance, struct pn_body_writer **writer_out,
-			       struct pn_error *error)
+                               struct pn_error *error)
 {
 	(void)instance;
 	(void)writer_out;
@@ -146,7 +145,7 @@ static enum pn_status body_new(void *instance, struct pn_body_writer **writer_ou
 }
 
 static enum pn_status body_append(void *instance, struct pn_body_writer *writer,
-				  struct pn_slice bytes, struct pn_error *error)
+                                  struct pn_slice bytes, struct pn_error *error)
 {
 	(void)instance;
 	(void)writer;
@@ -173,7 +172,7 @@ static const struct pn_store abyss_store = {
 };
 
 static enum pn_status start(const struct pn_start *begin, void **instance_out,
-			    struct pn_error *error)
+                            struct pn_error *error)
 {
 	struct abyss *abyss = calloc(1, sizeof(*abyss));
 
@@ -190,14 +189,8 @@ static void stop(void *instance)
 	free(instance);
 }
 
-static const struct pn_option abyss_options[] = { GATE_OPTION, PN_OPTION_TABLE_END };
+static const struct pn_option abyss_options[] = {GATE_OPTION, PN_OPTION_TABLE_END};
 
-PN_MODULE(abyss,
-	  .version = "1.0",
-	  .summary = "A store that keeps nothing.",
-	  .store = &abyss_store,
-	  .options = abyss_options,
-	  .config_size = sizeof(struct gate_config),
-	  .start = start,
-	  .stop = stop,
-);
+PN_MODULE(abyss, .version = "1.0", .summary = "A store that keeps nothing.", .store = &abyss_store,
+          .options = abyss_options, .config_size = sizeof(struct gate_config), .start = start,
+          .stop = stop, );

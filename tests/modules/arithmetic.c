@@ -34,10 +34,10 @@ static int rest(lua_State *lua)
 }
 
 static const struct pn_lua_function arithmetic_functions[] = {
-	{ .name = "twice", .summary = "Twice a number.", .call = twice },
-	{ .name = "spend", .summary = "Uses up steps.", .call = spend },
-	{ .name = "rest", .summary = "Waits for some milliseconds.", .call = rest },
-	{ .name = NULL },
+	{.name = "twice", .summary = "Twice a number.", .call = twice},
+	{.name = "spend", .summary = "Uses up steps.", .call = spend},
+	{.name = "rest", .summary = "Waits for some milliseconds.", .call = rest},
+	{.name = NULL},
 };
 
 static const struct pn_lua_library arithmetic_library = {
@@ -47,8 +47,5 @@ static const struct pn_lua_library arithmetic_library = {
 	.functions = arithmetic_functions,
 };
 
-PN_MODULE(arithmetic,
-	  .version = "1.0",
-	  .summary = "Functions for scripts.",
-	  .lua_library = &arithmetic_library,
-);
+PN_MODULE(arithmetic, .version = "1.0", .summary = "Functions for scripts.",
+          .lua_library = &arithmetic_library, );

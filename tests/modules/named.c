@@ -15,7 +15,7 @@ enum { ANSWERS_MAX = 8 };
 /* ---- the check ---- */
 
 static const struct pn_dns_answer *find(const struct pn_check_input *input, struct pn_slice name,
-					enum pn_dns_type type)
+                                        enum pn_dns_type type)
 {
 	for (size_t i = 0; i < input->answer_count; i++) {
 		const struct pn_dns_question *question = &input->answers[i]->question;
@@ -27,11 +27,11 @@ static const struct pn_dns_answer *find(const struct pn_check_input *input, stru
 }
 
 static enum pn_status wants(struct pn_arena *arena, struct pn_check_output *output,
-			    struct pn_slice name, enum pn_dns_type type)
+                            struct pn_slice name, enum pn_dns_type type)
 {
 	struct pn_dns_question *question = PN_ARENA_NEW(arena, struct pn_dns_question);
 
-	*question = (struct pn_dns_question){ name, type };
+	*question = (struct pn_dns_question){name, type};
 	output->questions = question;
 	output->question_count = 1;
 	return PN_PENDING;
@@ -39,8 +39,8 @@ static enum pn_status wants(struct pn_arena *arena, struct pn_check_output *outp
 
 /* MX first, then the address of the first exchanger: two rounds. */
 static enum pn_status run(const void *config, const struct pn_check_input *input,
-			  struct pn_arena *arena, struct pn_check_output *output,
-			  struct pn_error *error)
+                          struct pn_arena *arena, struct pn_check_output *output,
+                          struct pn_error *error)
 {
 	struct pn_check_value *fact = PN_ARENA_NEW(arena, struct pn_check_value);
 	struct pn_slice name = input->values[0].value;
@@ -52,13 +52,14 @@ static enum pn_status run(const void *config, const struct pn_check_input *input
 		return wants(arena, output, name, PN_DNS_MX);
 	if (mx->outcome == PN_DNS_TROUBLE)
 		return pn_fail(error, "the DNS does not answer");
-	*fact = (struct pn_check_value){ PN_SLICE("named"), PN_SLICE("no exchanger") };
+	*fact = (struct pn_check_value){PN_SLICE("named"), PN_SLICE("no exchanger")};
 	if (mx->outcome == PN_DNS_FOUND) {
 		address = find(input, mx->records[0].value, PN_DNS_A);
 		if (address == NULL)
 			return wants(arena, output, mx->records[0].value, PN_DNS_A);
-		fact->value = address->outcome == PN_DNS_FOUND ? address->records[0].value
-							       : PN_SLICE("exchanger without address");
+		fact->value = address->outcome == PN_DNS_FOUND
+		                      ? address->records[0].value
+		                      : PN_SLICE("exchanger without address");
 	}
 	output->facts = fact;
 	output->fact_count = 1;
@@ -90,24 +91,25 @@ static void answered(void *user, const struct pn_answer *answer);
 static enum pn_verdict go_round(struct checking *checking)
 {
 	const struct pn_stage_call *call = checking->call;
-	struct pn_check_input input = { .struct_size = sizeof(input),
-					.values = &checking->name,
-					.value_count = 1,
-					.answers = checking->answers,
-					.answer_count = checking->answer_count };
-	struct pn_check_output output = { .struct_size = sizeof(output) };
+	struct pn_check_input input = {.struct_size = sizeof(input),
+	                               .values = &checking->name,
+	                               .value_count = 1,
+	                               .answers = checking->answers,
+	                               .answer_count = checking->answer_count};
+	struct pn_check_output output = {.struct_size = sizeof(output)};
 	struct pn_error error;
 	enum pn_status status = run(NULL, &input, call->arena, &output, &error);
 
 	if (status == PN_PENDING && checking->rounds++ < named_check.max_rounds) {
-		pn_dns_ask(output.questions, pn_ticket_open(call->session, answered, checking, 2000));
+		pn_dns_ask(output.questions,
+		           pn_ticket_open(call->session, answered, checking, 2000));
 		return PN_VERDICT_PENDING;
 	}
 	if (status != PN_OK)
 		return pn_hook_failed(call, "the check did not end");
 	return pn_refuse(call, 550, "5.7.1", "check: %.*s in %u rounds",
-			 (int)output.facts[0].value.size, output.facts[0].value.data,
-			 checking->rounds);
+	                 (int)output.facts[0].value.size, output.facts[0].value.data,
+	                 checking->rounds);
 }
 
 /* Answers live until the callee returns: the check wants them for longer. */
@@ -150,20 +152,16 @@ static enum pn_verdict judge(const struct pn_stage_call *call)
 	if (hello.size < 11 || !pn_slice_equal(pn_slice_make(hello.data, 6), PN_SLICE("check-")))
 		return PN_VERDICT_CONTINUE;
 	checking = PN_ARENA_NEW(pn_session_arena(call->session), struct checking);
-	*checking = (struct checking){ .call = call, .ticket = call->ticket };
+	*checking = (struct checking){.call = call, .ticket = call->ticket};
 	checking->name = (struct pn_check_value){
-		PN_SLICE("name"), pn_arena_keep(pn_session_arena(call->session), hello) };
+		PN_SLICE("name"), pn_arena_keep(pn_session_arena(call->session), hello)};
 	return go_round(checking);
 }
 
 static const struct pn_hook named_hooks[] = {
-	{ .stage = PN_STAGE_CLIENT_HELLO, .run = judge, .summary = "Tells what the check found." },
-	{ .stage = PN_STAGE_NONE },
+	{.stage = PN_STAGE_CLIENT_HELLO, .run = judge, .summary = "Tells what the check found."},
+	{.stage = PN_STAGE_NONE},
 };
 
-PN_MODULE(named,
-	  .version = "1.0",
-	  .summary = "Looks for the exchanger of a name.",
-	  .check = &named_check,
-	  .hooks = named_hooks,
-);
+PN_MODULE(named, .version = "1.0", .summary = "Looks for the exchanger of a name.",
+          .check = &named_check, .hooks = named_hooks, );

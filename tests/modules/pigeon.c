@@ -15,11 +15,10 @@
 static struct pn_delivery_recipient *recipient_at(struct pn_delivery *delivery, size_t index)
 {
 	return (struct pn_delivery_recipient *)((char *)delivery->recipients +
-						index * delivery->recipient_size);
+	                                        index * delivery->recipient_size);
 }
 
-static enum pn_status deliver(void *instance, struct pn_delivery *delivery,
-			      struct pn_error *error)
+static enum pn_status deliver(void *instance, struct pn_delivery *delivery, struct pn_error *error)
 {
 	bool waits = false;
 
@@ -74,11 +73,10 @@ static void flown(void *user, const struct pn_answer *answer)
 	(void)answer;
 	if (!pn_ticket_is_open(flight->ticket))
 		return;
-	pn_hook_answer(flight->call,
-		       pn_refuse(flight->call, 550, "5.7.1", "outcomes %d %d %d",
-				 (int)flight->recipients[0].outcome,
-				 (int)flight->recipients[1].outcome,
-				 (int)flight->recipients[2].outcome));
+	pn_hook_answer(flight->call, pn_refuse(flight->call, 550, "5.7.1", "outcomes %d %d %d",
+	                                       (int)flight->recipients[0].outcome,
+	                                       (int)flight->recipients[1].outcome,
+	                                       (int)flight->recipients[2].outcome));
 }
 
 /* Gives up soon: the far one never answers. */
@@ -92,7 +90,7 @@ static void waited_enough(void *user, const struct pn_answer *answer)
 
 static enum pn_verdict fly(const struct pn_stage_call *call)
 {
-	static const char *const names[] = { "near", "far", "nowhere" };
+	static const char *const names[] = {"near", "far", "nowhere"};
 	struct flight *flight;
 	struct pn_error error;
 
@@ -118,13 +116,9 @@ static enum pn_verdict fly(const struct pn_stage_call *call)
 }
 
 static const struct pn_hook pigeon_hooks[] = {
-	{ .stage = PN_STAGE_CLIENT_HELLO, .run = fly, .summary = "Tells how the pigeon fared." },
-	{ .stage = PN_STAGE_NONE },
+	{.stage = PN_STAGE_CLIENT_HELLO, .run = fly, .summary = "Tells how the pigeon fared."},
+	{.stage = PN_STAGE_NONE},
 };
 
-PN_MODULE(pigeon,
-	  .version = "1.0",
-	  .summary = "Carries mail through the air.",
-	  .transport = &pigeon_transport,
-	  .hooks = pigeon_hooks,
-);
+PN_MODULE(pigeon, .version = "1.0", .summary = "Carries mail through the air.",
+          .transport = &pigeon_transport, .hooks = pigeon_hooks, );

@@ -34,7 +34,7 @@ static void tell(struct talk_link *link, enum pn_status status)
 }
 
 static enum pn_next client_open(struct pn_session *session, void *state,
-				const struct pn_answer *answer)
+                                const struct pn_answer *answer)
 {
 	struct talk_link *link = pn_session_user(session);
 
@@ -54,21 +54,20 @@ static enum pn_next client_open(struct pn_session *session, void *state,
 	return PN_NEXT_LINE;
 }
 
-static enum pn_next client_line(struct pn_session *session, void *state,
-				const struct pn_line *line)
+static enum pn_next client_line(struct pn_session *session, void *state, const struct pn_line *line)
 {
 	struct talk_link *link = pn_session_user(session);
 
 	(void)state;
-	link->answer_size = line->text.size < sizeof(link->answer) ? line->text.size
-								   : sizeof(link->answer);
+	link->answer_size =
+		line->text.size < sizeof(link->answer) ? line->text.size : sizeof(link->answer);
 	memcpy(link->answer, line->text.data, link->answer_size);
 	tell(link, PN_OK);
 	return PN_NEXT_CLOSE;
 }
 
 static enum pn_next client_answered(struct pn_session *session, void *state,
-				    const struct pn_answer *answer)
+                                    const struct pn_answer *answer)
 {
 	(void)session;
 	(void)state;
@@ -98,7 +97,7 @@ static const struct pn_protocol client_protocol = {
 };
 
 enum pn_status talk_connect(struct pn_instance *instance, const char *address, bool with_tls,
-			    struct talk_link *link, struct pn_error *error)
+                            struct talk_link *link, struct pn_error *error)
 {
 	const struct pn_connect request = {
 		.struct_size = sizeof(request),

@@ -85,7 +85,7 @@ static void get(void *instance, struct pn_slice key, struct pn_ticket ticket)
 }
 
 static void set(void *instance, struct pn_slice key, struct pn_slice value, uint64_t lifetime_ms,
-		struct pn_ticket ticket)
+                struct pn_ticket ticket)
 {
 	struct tally_row *row;
 
@@ -98,7 +98,7 @@ static void set(void *instance, struct pn_slice key, struct pn_slice value, uint
 }
 
 static void add(void *instance, struct pn_slice key, int64_t amount, uint64_t lifetime_ms,
-		struct pn_ticket ticket)
+                struct pn_ticket ticket)
 {
 	struct tally_row *row;
 
@@ -135,7 +135,7 @@ static void counted(void *user, const struct pn_answer *given)
 		verdict = pn_hook_failed(counting->call, "the cache did not answer");
 	else if (value->number > 2)
 		verdict = pn_refuse(counting->call, 450, "4.7.1", "hello number %lld",
-				    (long long)value->number);
+		                    (long long)value->number);
 	pn_hook_answer(counting->call, verdict);
 }
 
@@ -147,19 +147,19 @@ static enum pn_verdict count(const struct pn_stage_call *call)
 	if (hello.size < 5 || memcmp(hello.data, "tally", 5) != 0)
 		return PN_VERDICT_CONTINUE;
 	counting = PN_ARENA_NEW(pn_session_arena(call->session), struct counting);
-	*counting = (struct counting){ call, call->ticket };
+	*counting = (struct counting){call, call->ticket};
 	add(call->instance, hello, 1, 60000,
 	    pn_ticket_open(call->session, counted, counting, 1000));
 	return PN_VERDICT_PENDING;
 }
 
 static const struct pn_hook tally_hooks[] = {
-	{ .stage = PN_STAGE_CLIENT_HELLO, .run = count, .summary = "Counts hellos." },
-	{ .stage = PN_STAGE_NONE },
+	{.stage = PN_STAGE_CLIENT_HELLO, .run = count, .summary = "Counts hellos."},
+	{.stage = PN_STAGE_NONE},
 };
 
 static enum pn_status start(const struct pn_start *begin, void **instance_out,
-			    struct pn_error *error)
+                            struct pn_error *error)
 {
 	(void)begin;
 	(void)error;
@@ -174,11 +174,5 @@ static void stop(void *instance)
 	free(instance);
 }
 
-PN_MODULE(tally,
-	  .version = "1.0",
-	  .summary = "Counts in the memory of one worker.",
-	  .cache = &tally_cache,
-	  .hooks = tally_hooks,
-	  .start = start,
-	  .stop = stop,
-);
+PN_MODULE(tally, .version = "1.0", .summary = "Counts in the memory of one worker.",
+          .cache = &tally_cache, .hooks = tally_hooks, .start = start, .stop = stop, );

@@ -16,7 +16,7 @@ static const char example[] =
 	"certificate { \"fullchain.pem\", key = \"/keys/key.pem\" }\n"
 	"domain \"Example.ORG\" { store = \"local\" }\n"
 	"module \"first\" { as = \"mx\", max_message_size = \"50M\", on = true, words = {\"a\", "
-        "\"b\"} }\n"
+	"\"b\"} }\n"
 	"module \"second\" { as = \"reader\" }\n"
 	"module \"store_local\" { as = \"local\" }\n"
 	"module \"auth_file\" { path = data_directory .. \"/users\" }\n"

@@ -33,6 +33,8 @@ static const struct {
 	{"\n\nlocal x = nil + 1", ":3: attempt to perform arithmetic on a nil value"},
 	{"\x1bLua", ":1: attempt to load a binary chunk (mode is 't')"},
 	{"while true do end", ":1: the file runs for too long: is there a loop without end?"},
+	{"local s = \"x\" while true do s = s .. 3 end",
+         ":1: the file runs for too long: is there a loop without end?"},
 	{"local s = \"x\" while true do s = s .. s end", ":1: the file takes too much memory"},
 	{"local function f() return 1 + f() end f()", ":1: the file takes too much memory"},
 	/* listen */

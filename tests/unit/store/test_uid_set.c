@@ -12,7 +12,7 @@ static struct pn_uid_set set_of(struct pn_arena *arena, const uint32_t *uids, si
 
 START_TEST(empty_set_has_nothing)
 {
-	struct pn_uid_set set = { NULL, 0 };
+	struct pn_uid_set set = {NULL, 0};
 
 	ck_assert(!pn_uid_set_has(set, 1));
 	ck_assert_uint_eq(pn_uid_set_count(set), 0);
@@ -22,7 +22,7 @@ END_TEST
 START_TEST(neighbours_become_one_range)
 {
 	struct pn_arena *arena = pn_arena_new();
-	uint32_t uids[] = { 1, 2, 3, 7, 9, 10, 10, 4294967295u };
+	uint32_t uids[] = {1, 2, 3, 7, 9, 10, 10, 4294967295u};
 	struct pn_uid_set set = set_of(arena, uids, 8);
 
 	ck_assert_uint_eq(set.count, 4);
@@ -37,7 +37,7 @@ END_TEST
 START_TEST(membership_is_right_at_the_edges)
 {
 	struct pn_arena *arena = pn_arena_new();
-	uint32_t uids[] = { 5, 6, 7, 20, 4294967295u };
+	uint32_t uids[] = {5, 6, 7, 20, 4294967295u};
 	struct pn_uid_set set = set_of(arena, uids, 5);
 
 	ck_assert(!pn_uid_set_has(set, 4));
@@ -55,8 +55,8 @@ END_TEST
 
 START_TEST(the_whole_space_is_counted)
 {
-	struct pn_uid_range all = { 1, 4294967295u };
-	struct pn_uid_set set = { &all, 1 };
+	struct pn_uid_range all = {1, 4294967295u};
+	struct pn_uid_set set = {&all, 1};
 
 	ck_assert_uint_eq(pn_uid_set_count(set), 4294967295u);
 	ck_assert(pn_uid_set_has(set, 2147483648u));
@@ -69,7 +69,7 @@ START_TEST(random_sets_agree_with_a_plain_list)
 
 	srand(3);
 	for (int round = 0; round < 200; round++) {
-		bool there[200] = { false };
+		bool there[200] = {false};
 		uint32_t uids[200];
 		size_t count = 0;
 		struct pn_uid_set set;
