@@ -10,12 +10,10 @@
 #include <postern/clock.h>
 #include <postern/log.h>
 
-#include "io/file.h"
-#include "io/socket.h"
 #include "process/channel.h"
 #include "process/child.h"
-#include "process/flat.h"
 #include "process/shared.h"
+#include "process/supply.h"
 #include "process/worker.h"
 
 #include <errno.h>
@@ -26,15 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum {
-	MAX_FILE_SIZE = 64 * 1024 * 1024,
 	POLL_MS = 200,
 	ABORT_GRACE_MS = 2000,
 	SHORT_LIFE_MS = 5000,     /* a worker that lives shorter counts as failing to start */
@@ -49,27 +44,6 @@ enum worker_state {
 	WORKER_READY,      /* has prepared the next generation */
 	WORKER_SERVING,
 	WORKER_LEAVING, /* was told to stop */
-};
-
-/* A descriptor with its name: a listener, a key, a copy of a file. */
-struct named_descriptor {
-	char *name;
-	int descriptor;
-};
-
-struct descriptor_list {
-	struct named_descriptor items[PN_FLAT_MAX + 2]; /* and the control page and socket */
-	size_t count;
-};
-
-/* A configuration as the master knows it. */
-struct master_config {
-	uint32_t number;
-	struct pn_arena *arena;
-	struct pn_flat flat;
-	struct descriptor_list listeners;
-	struct descriptor_list keys;
-	struct descriptor_list files;
 };
 
 struct master_worker {
@@ -89,9 +63,9 @@ struct master_worker {
 };
 
 static struct {
-	const char *config_path;
-	struct master_config *current;
-	struct master_config *next; /* while a reload is under way */
+	struct pn_supply_base base; /* what the master stands on, whatever is reloaded */
+	struct pn_supply *current;
+	struct pn_supply *next; /* while a reload is under way */
 	uint64_t reload_deadline_ms;
 	char reload_asker[32]; /* id of the control client, or "" */
 	struct master_worker workers[PN_MAX_SLOTS];
@@ -99,8 +73,6 @@ static struct {
 	int shared_descriptor;
 	int events[PN_MAX_SLOTS];
 	int signals;
-	int lock;
-	struct pn_user user;
 	bool is_stopping;
 	bool has_served;
 	uint64_t stop_deadline_ms;
@@ -125,213 +97,16 @@ static void say(const char *format, ...)
 	fprintf(stderr, "postern: %s\n", text);
 }
 
-/* ---- descriptors by name ---- */
-
-static int list_find(const struct descriptor_list *list, const char *name)
-{
-	for (size_t i = 0; list != NULL && i < list->count; i++) {
-		if (strcmp(list->items[i].name, name) == 0)
-			return list->items[i].descriptor;
-	}
-	return -1;
-}
-
-static void list_add(struct descriptor_list *list, const char *name, int descriptor)
-{
-	if (list->count == sizeof(list->items) / sizeof(list->items[0]))
-		abort(); /* the room is for as many as a configuration may name, and our own */
-	list->items[list->count].name = strdup(name);
-	list->items[list->count++].descriptor = descriptor;
-}
-
-/* Closes what the other list does not have as well. */
-static void list_free(struct descriptor_list *list, const struct descriptor_list *kept)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		if (kept == NULL ||
-		    list_find(kept, list->items[i].name) != list->items[i].descriptor)
-			close(list->items[i].descriptor);
-		free(list->items[i].name);
-	}
-	list->count = 0;
-}
-
-static void free_config(struct master_config **config, const struct master_config *kept)
-{
-	if (*config == NULL)
-		return;
-	list_free(&(*config)->listeners, kept == NULL ? NULL : &kept->listeners);
-	list_free(&(*config)->keys, NULL);
-	list_free(&(*config)->files, NULL);
-	pn_arena_free(&(*config)->arena);
-	free(*config);
-	*config = NULL;
-}
-
-/* ---- a configuration: checked by a child, then opened ---- */
-
-static enum pn_status bind_listener(struct master_config *config, const char *name,
-                                    const char *address, struct pn_error *error)
-{
-	int descriptor = master.current == NULL ? -1 : list_find(&master.current->listeners, name);
-
-	if (list_find(&config->listeners, name) >= 0)
-		return PN_OK;
-	if (descriptor < 0 && pn_socket_listen(address, &descriptor, error) != PN_OK)
-		return PN_FAILED;
-	list_add(&config->listeners, name, descriptor);
-	return PN_OK;
-}
-
-static enum pn_status bind_control_socket(struct master_config *config, struct pn_error *error)
-{
-	char address[PN_ADDRESS_TEXT_SIZE + 16];
-	mode_t before = umask(0177);
-	enum pn_status status;
-
-	if (strlen(config->flat.control_socket) >= PN_ADDRESS_TEXT_SIZE - 8) {
-		umask(before);
-		return pn_fail(error,
-		               "the path of the control socket is too long: set control_socket to "
-		               "one shorter than %d bytes",
-		               PN_ADDRESS_TEXT_SIZE - 8);
-	}
-	snprintf(address, sizeof(address), "unix:%s", config->flat.control_socket);
-	status = bind_listener(config, "control-socket", address, error);
-	umask(before);
-	if (status == PN_OK && master.user.drops &&
-	    chown(config->flat.control_socket, master.user.uid, master.user.gid) != 0)
-		return pn_fail_errno(error, errno, "cannot give %s to its user",
-		                     config->flat.control_socket);
-	return status;
-}
-
-static enum pn_status open_keys(struct master_config *config, struct pn_error *error)
-{
-	const struct pn_flat_list *keys = &config->flat.keys;
-
-	for (size_t i = 0; i < keys->count; i++) {
-		int descriptor;
-
-		/* A copy: a key that is written over must not meet the certificate of before. */
-		if (access(keys->items[i], R_OK) != 0)
-			return pn_fail_errno(error, errno, "cannot read the private key %s",
-			                     keys->items[i]);
-		if (pn_file_snapshot(keys->items[i], MAX_FILE_SIZE, &descriptor, error) != PN_OK)
-			return PN_FAILED;
-		list_add(&config->keys, keys->items[i], descriptor);
-	}
-	return PN_OK;
-}
-
-static enum pn_status copy_files(struct master_config *config, struct pn_error *error)
-{
-	const struct pn_flat_list *files = &config->flat.files;
-
-	for (size_t i = 0; i < files->count; i++) {
-		int descriptor;
-
-		if (pn_file_snapshot(files->items[i], MAX_FILE_SIZE, &descriptor, error) != PN_OK)
-			return PN_FAILED;
-		list_add(&config->files, files->items[i], descriptor);
-	}
-	return PN_OK;
-}
-
-/* Who the workers are. Once, at start. */
-static enum pn_status choose_user(const struct pn_flat *flat, struct pn_error *error)
-{
-	if (pn_user_find(flat->user, flat->group, &master.user, error) != PN_OK)
-		return PN_FAILED;
-	if (geteuid() == 0 && !master.user.drops)
-		say("warning: workers run as root; set user = \"…\" to an account of their own");
-	return PN_OK;
-}
-
-static enum pn_status make_data_directory(const struct pn_flat *flat, struct pn_error *error)
-{
-	char path[1024];
-
-	if (mkdir(flat->data_directory, 0750) != 0 && errno != EEXIST)
-		return pn_fail_errno(error, errno, "cannot make the data directory %s",
-		                     flat->data_directory);
-	if (master.user.drops && chown(flat->data_directory, master.user.uid, master.user.gid) != 0)
-		return pn_fail_errno(error, errno, "cannot give %s to its user",
-		                     flat->data_directory);
-	snprintf(path, sizeof(path), "%s/postern.lock", flat->data_directory);
-	master.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (master.lock < 0)
-		return pn_fail_errno(error, errno, "cannot open %s", path);
-	if (flock(master.lock, LOCK_EX | LOCK_NB) != 0)
-		return pn_fail(error,
-		               "another gateway runs on %s: stop it first (postern stop), or give "
-		               "this one a data_directory of its own",
-		               flat->data_directory);
-	return PN_OK;
-}
-
-/* What the master itself stands on stays as it was when it started. */
-static enum pn_status check_unchanged(const struct pn_flat *flat, struct pn_error *error)
-{
-	const struct pn_flat *running = &master.current->flat;
-	const struct {
-		const char *name;
-		const char *old_value;
-		const char *new_value;
-	} fixed[] = {{"data_directory", running->data_directory, flat->data_directory},
-	             {"control_socket", running->control_socket, flat->control_socket},
-	             {"user", running->user, flat->user},
-	             {"group", running->group, flat->group}};
-
-	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
-		if (strcmp(fixed[i].old_value, fixed[i].new_value) != 0)
-			return pn_fail(error,
-			               "%s cannot change while the gateway runs (\"%s\" to "
-			               "\"%s\"): stop it and start it again",
-			               fixed[i].name, fixed[i].old_value, fixed[i].new_value);
-	}
-	return PN_OK;
-}
-
-/* Runs the check in a child, and opens everything that the workers will need. */
-static enum pn_status load_config(uint32_t number, struct master_config **config_out,
+static enum pn_status load_supply(uint32_t number, struct pn_supply **supply_out,
                                   struct pn_error *error)
 {
-	struct master_config *config = calloc(1, sizeof(*config));
-	enum pn_status status;
-
-	if (config == NULL)
-		abort();
-	config->number = number;
-	config->arena = pn_arena_new();
-	status = pn_child_check(master.config_path, config->arena, &config->flat, error);
-	if (status == PN_OK && master.current != NULL)
-		status = check_unchanged(&config->flat, error);
-	if (status == PN_OK && master.current == NULL)
-		status = choose_user(&config->flat, error);
-	if (status == PN_OK && master.current == NULL)
-		status = make_data_directory(&config->flat, error);
-	for (size_t i = 0; status == PN_OK && i < config->flat.listeners.count; i++)
-		status = bind_listener(config, config->flat.listeners.items[i],
-		                       config->flat.listeners.items[i], error);
-	if (status == PN_OK && config->flat.control[0] != '\0')
-		status = bind_listener(config, config->flat.control, config->flat.control, error);
-	if (status == PN_OK)
-		status = bind_control_socket(config, error);
-	if (status == PN_OK)
-		status = open_keys(config, error);
-	if (status == PN_OK)
-		status = copy_files(config, error);
-	if (status != PN_OK)
-		free_config(&config, master.current);
-	*config_out = config;
-	return status;
+	return pn_supply_load(&master.base, master.current, number, supply_out, error);
 }
 
 /* ---- workers ---- */
 
 static enum pn_status send_list(const struct master_worker *worker, const char *word,
-                                const struct descriptor_list *list)
+                                const struct pn_descriptor_list *list)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		if (pn_channel_send(worker->channel, list->items[i].descriptor, "%s\n%s", word,
@@ -342,12 +117,12 @@ static enum pn_status send_list(const struct master_worker *worker, const char *
 }
 
 /* A worker that does not take packets is ended; its end is noticed like any other. */
-static void tell_prepare(struct master_worker *worker, const struct master_config *config)
+static void tell_prepare(struct master_worker *worker, const struct pn_supply *supply)
 {
-	if (send_list(worker, "listener", &config->listeners) != PN_OK ||
-	    send_list(worker, "key", &config->keys) != PN_OK ||
-	    send_list(worker, "file", &config->files) != PN_OK ||
-	    pn_channel_send(worker->channel, -1, "prepare\n%u", config->number) != PN_OK)
+	if (send_list(worker, "listener", &supply->listeners) != PN_OK ||
+	    send_list(worker, "key", &supply->keys) != PN_OK ||
+	    send_list(worker, "file", &supply->files) != PN_OK ||
+	    pn_channel_send(worker->channel, -1, "prepare\n%u", supply->number) != PN_OK)
 		kill(worker->pid, SIGKILL);
 }
 
@@ -365,10 +140,10 @@ static void start_worker(struct master_worker *worker)
 		.kind = worker->kind,
 		.number = worker->number,
 		.slot = (unsigned)index,
-		.config_path = master.config_path,
+		.config_path = master.base.config_path,
 		.shared_descriptor = master.shared_descriptor,
 		.event_descriptors = master.events,
-		.user = master.user,
+		.user = master.base.user,
 	};
 	struct pn_error error;
 
@@ -528,7 +303,7 @@ static void give_up_reload(const char *why)
 		worker->said_replace = false;
 		tell(worker, "abandon", master.next->number);
 	}
-	free_config(&master.next, master.current);
+	pn_supply_free(&master.next, master.current);
 	snprintf(text, sizeof(text), "failed %.3000s", why);
 	say("reload: nothing was changed: %s", why);
 	answer_asker(text);
@@ -560,7 +335,7 @@ static bool any_wants_replacing(void)
 /* Everybody is ready: from here on there is no way back, and none is needed. */
 static void finish_reload(void)
 {
-	struct master_config *old = master.current;
+	struct pn_supply *old = master.current;
 	bool is_first = !master.has_served;
 
 	master.current = master.next;
@@ -584,7 +359,7 @@ static void finish_reload(void)
 		if (!worker->wants_replacing)
 			tell(worker, "use", master.current->number);
 	}
-	free_config(&old, master.current);
+	pn_supply_free(&old, master.current);
 	want_workers(&master.current->flat);
 	replace_next();
 }
@@ -599,7 +374,7 @@ static void begin_reload(const char *asker)
 		return;
 	}
 	snprintf(master.reload_asker, sizeof(master.reload_asker), "%s", asker);
-	if (load_config(master.current->number + 1, &master.next, &error) != PN_OK) {
+	if (load_supply(master.current->number + 1, &master.next, &error) != PN_OK) {
 		char text[PN_PACKET_SIZE];
 
 		say("reload: nothing was changed: %s", error.text);
@@ -978,8 +753,8 @@ int pn_master_main(const char *config_path)
 {
 	struct pn_error error;
 
-	master.config_path = config_path;
-	if (set_up(&error) != PN_OK || load_config(1, &master.next, &error) != PN_OK) {
+	master.base.config_path = config_path;
+	if (set_up(&error) != PN_OK || load_supply(1, &master.next, &error) != PN_OK) {
 		say("%s", error.text);
 		return 1;
 	}
@@ -988,7 +763,7 @@ int pn_master_main(const char *config_path)
 		turn();
 	if (master.current != NULL)
 		unlink(master.current->flat.control_socket);
-	free_config(&master.next, NULL);
-	free_config(&master.current, NULL);
+	pn_supply_free(&master.next, NULL);
+	pn_supply_free(&master.current, NULL);
 	return master.exit_status;
 }
