@@ -445,10 +445,11 @@ module "store_memory" {{ as = "unused" }}
         with connect(gateway) as client:
             check(send_over(client)[0] == 250, "no mail is taken after a start in the past")
         check(self.count_mail(gateway) == 13, "mail is missing after a start in the past")
-        uids = [int(word) for word in re.findall(r'"uid":(\d+)', log_text(gateway))]
-        check(len(uids) == 13 and uids == sorted(set(uids)), f"the UIDs do not grow: {uids}")
         exported = os.path.join(gateway.directory, "export")
         gateway.stop()
+        # Now the log is whole: its thread writes what came within a few milliseconds at once.
+        uids = [int(word) for word in re.findall(r'"uid":(\d+)', log_text(gateway))]
+        check(len(uids) == 13 and uids == sorted(set(uids)), f"the UIDs do not grow: {uids}")
         check(postern(gateway, "store", "verify").returncode == 0, "verify found damage")
         done = postern(gateway, "store", "export", "--output", exported)
         check(done.returncode == 0, f"export: {done.stderr}")
