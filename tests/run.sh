@@ -106,7 +106,8 @@ fuzz() {
 		[ -x "$program" ] || continue
 		name=$(basename "$program")
 		mkdir -p "$fuzzing/corpus/$name"
-		if (cd "$fuzzing" && "$program" -max_total_time=$seconds -timeout=5 -rss_limit_mb=2048 \
+		if (cd "$fuzzing" && ASAN_OPTIONS=$ASAN_OPTIONS:quarantine_size_mb=64 "$program" \
+			-max_total_time=$seconds -timeout=10 -rss_limit_mb=2048 \
 			"corpus/$name" "$here/tests/fuzz/corpus/$name") >"$logs/$name.err" 2>&1; then
 			echo "ok $name for $seconds seconds"
 		else

@@ -12,22 +12,6 @@
 
 static void advance(struct pn_transaction *transaction);
 
-static struct pn_stage_request stage_request(struct pn_transaction *transaction,
-                                             enum pn_stage stage)
-{
-	return (struct pn_stage_request){
-		.stage = stage,
-		.generation = transaction->generation,
-		.session = transaction->session,
-		.transaction = transaction,
-		.session_id = transaction->session->id,
-		.transaction_id = transaction->id,
-		.arena = transaction->arena,
-		.trail = &transaction->trail,
-		.journal = *pn_transaction_journal(),
-	};
-}
-
 static void refuse(struct pn_transaction *transaction, enum pn_verdict verdict, unsigned code,
                    const char *enhanced, const char *text)
 {
@@ -97,7 +81,7 @@ static void message_judged(void *user, const struct pn_stage_result *result)
 
 static void ask_message(struct pn_transaction *transaction, enum pn_stage stage)
 {
-	struct pn_stage_request request = stage_request(transaction, stage);
+	struct pn_stage_request request = pn_transaction_stage(transaction, stage);
 
 	request.all_at_once = stage == PN_STAGE_MESSAGE_SCAN;
 	pn_stage_run(&request, message_judged, transaction);
@@ -142,7 +126,7 @@ static void recipient_judged(void *user, const struct pn_stage_result *result)
 /* One recipient at a time; those that are settled are not asked any more. */
 static void ask_recipients(struct pn_transaction *transaction, enum pn_stage stage)
 {
-	struct pn_stage_request request = stage_request(transaction, stage);
+	struct pn_stage_request request = pn_transaction_stage(transaction, stage);
 
 	while (transaction->at != NULL && transaction->at->is_settled)
 		transaction->at = transaction->at->next;
@@ -321,7 +305,7 @@ static void run_step(struct pn_transaction *transaction)
 		pn_body_finish(transaction, body_finished);
 		break;
 	case PN_STEP_OBSERVE:
-		request = stage_request(transaction, PN_STAGE_MESSAGE_ACCEPTED);
+		request = pn_transaction_stage(transaction, PN_STAGE_MESSAGE_ACCEPTED);
 		pn_stage_run(&request, observed, transaction);
 		break;
 	case PN_STEP_ANSWER:

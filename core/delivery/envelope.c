@@ -36,22 +36,6 @@ keep_parameters(struct pn_arena *arena, const struct pn_parameter *parameters, s
 	return kept;
 }
 
-static struct pn_stage_request stage_request(struct pn_transaction *transaction,
-                                             enum pn_stage stage)
-{
-	return (struct pn_stage_request){
-		.stage = stage,
-		.generation = transaction->generation,
-		.session = transaction->session,
-		.transaction = transaction,
-		.session_id = transaction->session->id,
-		.transaction_id = transaction->id,
-		.arena = transaction->arena,
-		.trail = &transaction->trail,
-		.journal = *pn_transaction_journal(),
-	};
-}
-
 /* What a hook said is put into the words that a protocol knows. */
 static void answer(struct pn_transaction *transaction, const struct pn_stage_result *result)
 {
@@ -91,7 +75,8 @@ static bool store_is_nearly_full(const struct pn_generation *generation)
 enum pn_next pn_transaction_begin(struct pn_session *session, const struct pn_envelope_part *sender)
 {
 	struct pn_transaction *transaction = pn_transaction_new(session);
-	struct pn_stage_request request = stage_request(transaction, PN_STAGE_ENVELOPE_SENDER);
+	struct pn_stage_request request =
+		pn_transaction_stage(transaction, PN_STAGE_ENVELOPE_SENDER);
 	struct pn_stage_result full = {.struct_size = sizeof(full),
 	                               .stage = PN_STAGE_ENVELOPE_SENDER,
 	                               .verdict = PN_VERDICT_DEFER};
@@ -273,7 +258,7 @@ static void recipient_judged(void *user, const struct pn_stage_result *result)
 static void ask_stage(struct pn_recipient *recipient)
 {
 	struct pn_stage_request request =
-		stage_request(recipient->transaction, PN_STAGE_ENVELOPE_RECIPIENT);
+		pn_transaction_stage(recipient->transaction, PN_STAGE_ENVELOPE_RECIPIENT);
 
 	request.recipient = recipient;
 	request.about = recipient->original.text.data;

@@ -9,23 +9,6 @@
 
 #include "session/ticket.h"
 
-static const struct pn_stage_request *headers_request(struct pn_transaction *transaction,
-                                                      struct pn_stage_request *request)
-{
-	*request = (struct pn_stage_request){
-		.stage = PN_STAGE_MESSAGE_HEADERS,
-		.generation = transaction->generation,
-		.session = transaction->session,
-		.transaction = transaction,
-		.session_id = transaction->session->id,
-		.transaction_id = transaction->id,
-		.arena = transaction->arena,
-		.trail = &transaction->trail,
-		.journal = *pn_transaction_journal(),
-	};
-	return request;
-}
-
 static void parse_header(struct pn_transaction *transaction)
 {
 	struct pn_slice text = pn_slice_make(transaction->text.data, transaction->header_size);
@@ -61,13 +44,14 @@ const struct pn_header *pn_transaction_header(struct pn_transaction *transaction
 
 void pn_transaction_ask_headers(struct pn_transaction *transaction, pn_stage_done_function *done)
 {
-	struct pn_stage_request request;
+	struct pn_stage_request request =
+		pn_transaction_stage(transaction, PN_STAGE_MESSAGE_HEADERS);
 
 	transaction->header_asked = true;
 	if (transaction->header_size == 0)
 		transaction->header_size = transaction->text.size; /* a message without a body */
 	parse_header(transaction);
-	pn_stage_run(headers_request(transaction, &request), done, transaction);
+	pn_stage_run(&request, done, transaction);
 }
 
 static void headers_judged(void *user, const struct pn_stage_result *result)

@@ -66,6 +66,22 @@ struct pn_transaction *pn_transaction_new(struct pn_session *session)
 	return transaction;
 }
 
+struct pn_stage_request pn_transaction_stage(struct pn_transaction *transaction,
+                                             enum pn_stage stage)
+{
+	return (struct pn_stage_request){
+		.stage = stage,
+		.generation = transaction->generation,
+		.session = transaction->session,
+		.transaction = transaction,
+		.session_id = transaction->session->id,
+		.transaction_id = transaction->id,
+		.arena = transaction->arena,
+		.trail = &transaction->trail,
+		.journal = *pn_transaction_journal(),
+	};
+}
+
 void pn_transaction_set_max_size(struct pn_transaction *transaction, uint64_t bytes)
 {
 	transaction->max_size = bytes == 0 ? 1 : bytes;

@@ -142,6 +142,10 @@ struct pn_transaction *pn_transaction_new(struct pn_session *session);
  * to be discarded and may have no account. */
 const struct pn_recipient *pn_transaction_first_local(const struct pn_transaction *transaction);
 
+/* transaction.c: a question to the hooks of a stage about it */
+struct pn_stage_request pn_transaction_stage(struct pn_transaction *transaction,
+					     enum pn_stage stage);
+
 /* envelope.c */
 void pn_recipient_refuse(struct pn_recipient *recipient, enum pn_verdict verdict, unsigned code,
 			 const char *enhanced, const char *text);
