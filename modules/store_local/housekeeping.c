@@ -316,6 +316,20 @@ enum pn_status local_compact(void *instance, const struct pn_store_report *repor
 }
 
 /* One round. More expirations than one transaction holds wait for the next round. */
+/* When the newest one was made, by whatever process: a gateway that is started anew more often than
+ * checkpoints are due makes them all the same. 0: there is none. */
+static int64_t newest_checkpoint_ms(const struct local_store *store)
+{
+	char **paths = checkpoint_list(store);
+	const char *name = paths[0] == NULL ? NULL : strrchr(paths[0], '/');
+	int64_t made_ms = name == NULL ? 0 : strtoll(name + 1, NULL, 16);
+
+	for (size_t i = 0; paths[i] != NULL; i++)
+		free(paths[i]);
+	free(paths);
+	return made_ms;
+}
+
 void local_keep_house(struct local_store *store)
 {
 	struct pn_error error = {0};
@@ -328,8 +342,10 @@ void local_keep_house(struct local_store *store)
 	if (local_compact(store, NULL, &error) != PN_OK)
 		pn_log(PN_LOG_ERROR, "store.compact", "%s", error.text);
 	if (store->last_checkpoint_ms == 0)
-		store->last_checkpoint_ms = now_ms;
-	if (now_ms - store->last_checkpoint_ms < (int64_t)store->config.checkpoint_interval)
+		store->last_checkpoint_ms = newest_checkpoint_ms(store);
+	/* One from the future (the clock was set back) is no reason to wait for it. */
+	if (now_ms >= store->last_checkpoint_ms &&
+	    now_ms - store->last_checkpoint_ms < (int64_t)store->config.checkpoint_interval)
 		return;
 	store->last_checkpoint_ms = now_ms;
 	if (local_checkpoint(store, &error) != PN_OK)
