@@ -29,7 +29,7 @@ const struct pn_option pn_gateway_options[] = {
                        .summary = "Socket of the commands status, reload and stop; control.sock in "
                                   "the data directory where it is not given."),
 	PN_OPTION_COUNT(struct pn_gateway_settings, edge_workers, "0", .minimum_text = "0",
-                        .maximum_text = "64",
+                        .maximum_text = "64", .flags = PN_OPTION_RELOADABLE,
                         .summary = "Number of edge workers; 0 for one on each processor."),
 	PN_OPTION_COUNT(struct pn_gateway_settings, max_sessions, "10000", .minimum_text = "1",
                         .maximum_text = "1000000", .flags = PN_OPTION_RELOADABLE,

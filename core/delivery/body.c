@@ -50,7 +50,6 @@ static void written(void *user, const struct pn_answer *answer)
 	struct writing *writing = user;
 	struct pn_transaction *transaction = writing->transaction;
 
-	transaction->writer_busy = false;
 	/* A job that is late still has the writer, and discards it when it is done. */
 	if (answer->kind != PN_ANSWER_TIMER) {
 		transaction->writer = writing->writer;
@@ -111,7 +110,6 @@ static struct writing *new_writing(struct pn_transaction *transaction)
 	writing->bytes = transaction->overflow;
 	pn_buffer_init(&transaction->overflow, writing->bytes.limit);
 	transaction->writer = NULL;
-	transaction->writer_busy = true;
 	return writing;
 }
 

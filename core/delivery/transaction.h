@@ -109,7 +109,6 @@ struct pn_transaction {
 	size_t written;          /* bytes of text that the writer has already */
 	struct pn_buffer overflow; /* bytes on their way to the writer */
 	bool writer_failed;
-	bool writer_busy;        /* a job has the writer */
 
 	/* Edits, facts, scores. */
 	struct pn_edit *edits;

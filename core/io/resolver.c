@@ -306,6 +306,11 @@ enum pn_status pn_resolver_configure(const struct pn_resolver_settings *settings
 	return PN_OK;
 }
 
+void pn_resolver_set_deadline(uint64_t milliseconds)
+{
+	resolver.settings.deadline_ms = milliseconds;
+}
+
 static enum pn_status set_up(struct ub_ctx *unbound, struct pn_error *error)
 {
 	const struct pn_text_list *servers = &resolver.settings.servers;

@@ -22,6 +22,9 @@ struct pn_resolver_settings {
 PN_MUST_CHECK enum pn_status pn_resolver_configure(const struct pn_resolver_settings *settings,
 						   struct pn_error *error);
 
+/* From now on questions have this deadline. */
+void pn_resolver_set_deadline(uint64_t milliseconds);
+
 void pn_resolver_ask(const struct pn_dns_question *question, struct pn_ticket ticket);
 
 void pn_resolver_stop(void);

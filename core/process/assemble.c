@@ -457,7 +457,6 @@ static void copy_limits(struct pn_generation *generation,
 	generation->max_hops = settings->max_hops;
 	generation->store_deadline_ms = settings->store_deadline;
 	generation->auth_deadline_ms = settings->auth_deadline;
-	generation->dns_deadline_ms = settings->dns_deadline;
 }
 
 static void free_config(void *origin)

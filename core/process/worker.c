@@ -156,6 +156,22 @@ static enum pn_status set_up(const struct pn_assembly *assembly, struct pn_error
 	return pn_instances_start(assembly, pn_worker.kind, pn_worker.number, error);
 }
 
+/* Settings of the gateway that a running worker has taken for good: it says so, and is replaced. */
+static void compare_settings(struct pn_assembly *assembly)
+{
+	struct pn_buffer names;
+
+	pn_buffer_init(&names, 200);
+	if (pn_options_need_restart(pn_gateway_options, sizeof(pn_gateway_options[0]),
+	                            &pn_worker.current->config->settings,
+	                            &assembly->config->settings, &names)) {
+		assembly->needs_new_workers = true;
+		assembly->why = pn_arena_print(assembly->generation->arena, "changed: %.*s",
+		                               PN_SLICE_ARGS(pn_buffer_slice(&names)));
+	}
+	pn_buffer_clear(&names);
+}
+
 static void prepare(uint32_t number)
 {
 	const struct pn_assemble_settings settings = {.number = number,
@@ -167,6 +183,8 @@ static void prepare(uint32_t number)
 		tell("failed", number, error.text);
 		return;
 	}
+	if (pn_worker.current != NULL)
+		compare_settings(assembly);
 	if (pn_worker.current == NULL) {
 		if (set_up(assembly, &error) != PN_OK) {
 			pn_generation_drop(&assembly->generation);
@@ -229,6 +247,7 @@ static void use_prepared(uint32_t number)
 	pn_generation_current = pn_worker.current->generation;
 	pn_session_world.max_sessions_per_address =
 		pn_worker.current->config->settings.max_sessions_per_address;
+	pn_resolver_set_deadline(pn_worker.current->config->settings.dns_deadline);
 	pn_log_set_level((enum pn_log_level)pn_worker.current->config->settings.log_level);
 	status = pn_worker.kind == PN_WORKER_CONTROL ? pn_control_use(pn_worker.current, &error)
 	                                             : pn_listening_use(pn_worker.current, &error);

@@ -89,7 +89,6 @@ struct pn_generation {
 	uint32_t max_hops;
 	uint64_t store_deadline_ms;
 	uint64_t auth_deadline_ms;
-	uint64_t dns_deadline_ms;
 
 	void *origin;                   /* what its texts live in; freed with the generation */
 	void (*free_origin)(void *origin);

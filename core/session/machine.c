@@ -582,7 +582,6 @@ struct pn_session *pn_session_new(struct pn_generation *generation, struct pn_in
 	session->line_limit = 1000;
 	session->deadline_ms = 5 * 60 * 1000;
 	session->needs_deadline = true;
-	session->started_wall_ms = pn_clock_wall_ms();
 	session->started_ns = pn_clock_monotonic_ns();
 	pn_buffer_init(&session->input, INPUT_LIMIT);
 	pn_buffer_init(&session->output, 64 * 1024 * 1024);

@@ -131,7 +131,6 @@ struct pn_session {
 	struct pn_session_attachment watch_attachment;
 
 	struct pn_trail trail;
-	int64_t started_wall_ms;
 	uint64_t started_ns;
 	uint64_t bytes_in;
 	uint64_t bytes_out;
