@@ -285,6 +285,26 @@ module "store_memory" {{ as = "unused" }}
             check(send_over(client)[0] == 250, "no mail is taken")
         check(status(gateway)["worker_deaths"] == 0, "a worker died")
 
+    def a_setting_that_workers_keep_gets_new_workers(self):
+        gateway = self.gateway()
+        with open(gateway.config, encoding="utf-8") as file:
+            text = file.read()
+        before = set(edges(gateway).values())
+        log = os.path.join(gateway.directory, "elsewhere.log")
+        gateway.write("postern.lua", text + f'\nlog_file = "{log}"\n')
+        done = postern(gateway, "reload")
+        check(done.returncode == 0, f"reload: {done.stderr}")
+        wait_for(lambda: len(edges(gateway)) == 2 and not set(edges(gateway).values()) & before,
+                 "workers with the new setting", 20)
+        with connect(gateway) as client:
+            check(send_over(client)[0] == 250, "no mail is taken")
+        wait_for(lambda: os.path.exists(log) and "accepted" in open(log, encoding="utf-8").read(),
+                 "the log in its new place")
+        kept = set(edges(gateway).values())
+        gateway.write("postern.lua", text + f'\nlog_file = "{log}"\nmax_hops = 40\n')
+        check(postern(gateway, "reload").returncode == 0, "a reloadable setting was refused")
+        check(set(edges(gateway).values()) == kept, "a reloadable setting replaced workers")
+
     def a_renewed_certificate_is_for_the_next_reload(self):
         gateway = self.gateway(tls=True, workers=1)
         path = os.path.join(gateway.directory, "certificate.pem")
