@@ -13,6 +13,14 @@
  *   0.1  2026-11-21  First interface: options, hooks, protocols, stores,
  *                    directories, authentication, transports, checks, caches,
  *                    Lua libraries, jobs, tickets.
+ *   0.2  2026-11-22  mime.h, source.h, mailbox_name.h, link.h. store.h: many bodies
+ *                    at once, body_ready, PN_MUTATION_RECENT, recent_uid,
+ *                    PN_MUTATION_UIDS, known_modseq. transaction.h: deposits.
+ *   0.3  2026-11-22  route.h, delivery.h; transport.h made anew (nobody had used it).
+ *                    transaction.h: expand, tenant, priority, release, lifetime,
+ *                    sender. store.h: order of queue rows by destination, `on` and
+ *                    unchanged_since with queue mutations. protocol.h: tls_server_name,
+ *                    tls_trusted, unread. http.h. transport.h: set_address.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H
@@ -20,7 +28,7 @@
 #include <stdint.h>
 
 #define PN_ABI_MAJOR 0
-#define PN_ABI_MINOR 1
+#define PN_ABI_MINOR 3
 
 #define PN_MUST_CHECK __attribute__((warn_unused_result))
 #define PN_PRINTF(format_index, first_argument)                                                    \

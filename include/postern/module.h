@@ -37,6 +37,7 @@ struct pn_transport;      /* transport.h      */
 struct pn_check;          /* check.h          */
 struct pn_cache;          /* cache.h          */
 struct pn_lua_library;    /* lualib.h         */
+struct pn_source;         /* source.h         */
 
 enum pn_worker_kind {
 	PN_WORKER_EDGE = 0, /* runs sessions                                   */
@@ -97,6 +98,8 @@ struct pn_module {
 	void (*adopt)(void *instance, const void *new_config);
 	void (*abandon)(void *instance, const void *new_config);
 	void (*stop)(void *instance);
+
+	const struct pn_source *source; /* provided as well; see source.h */
 };
 
 /*

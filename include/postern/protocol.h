@@ -82,7 +82,8 @@ enum pn_event_kind {
 	                           * boundary; say so and return PN_NEXT_CLOSE, or go on for a while */
 	PN_EVENT_MAILBOX_CHANGED, /* something that pn_store_watch() was told to watch */
 	PN_EVENT_PEER_CLOSED,     /* client sessions: the input that it waits for cannot come, the peer
-	                           * has sent everything; last words are flushed, then it is closed */
+	                           * has sent everything; last words are flushed, then it is closed. Or
+	                           * the peer takes nothing more: see pn_session_unread() */
 };
 
 struct pn_session_event_info {
@@ -170,6 +171,13 @@ void pn_session_write_stuffed(struct pn_session *session, struct pn_slice bytes,
 bool pn_session_output_is_high(const struct pn_session *session);
 
 /*
+ * What came from the peer and no entry has seen yet. At PN_EVENT_PEER_CLOSED it is what a server said
+ * while the session was still sending to it: often why it went. Good until the entry returns; empty
+ * as a rule.
+ */
+struct pn_slice pn_session_unread(const struct pn_session *session);
+
+/*
  * Asks the hooks of a stage about this session; always returns PN_NEXT_ANSWER, and the answer is
  * PN_ANSWER_VERDICT. For the stages of the connection and the client; what concerns a message is
  * asked through transaction.h, and authentication through sasl.h.
@@ -187,6 +195,8 @@ struct pn_connect {
 	bool tls_at_once;                   /* TLS before the first byte */
 	uint64_t deadline_ms;               /* for the connection to be there */
 	void *user;                         /* pn_session_user() of the new session */
+	const char *tls_server_name;        /* sent to the peer (SNI) where tls_name is NULL; or NULL */
+	const char *tls_trusted;            /* file of certificates to trust; NULL: the system's */
 };
 
 /*

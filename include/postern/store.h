@@ -130,6 +130,7 @@ struct pn_mailboxes {
 	const struct pn_mailbox_info *mailboxes; /* sorted by name, INBOX first */
 	size_t count;
 	uint64_t modseq;         /* of the account */
+	const uint32_t *recent_uids; /* for each mailbox, as in pn_view; or NULL */
 };
 
 /* PN_NOT_FOUND: no such account or mailbox. */
@@ -146,6 +147,8 @@ struct pn_view {
 	uint64_t modseq;         /* of this view */
 	const struct pn_slice *keywords; /* in use in the mailbox */
 	size_t keyword_count;
+	uint32_t recent_uid;     /* messages from this UID on were shown to nobody yet; see
+	                          * PN_MUTATION_RECENT. 0: not known */
 };
 
 /* Which fields of a row are wanted; the others may be left empty. */
@@ -169,7 +172,7 @@ struct pn_row {
 	uint32_t header_size;     /* bytes up to and with the empty line */
 	struct pn_body_id body;
 	struct pn_body_id thread;
-	struct pn_slice summary;  /* what the appender computed from it; opaque to the store */
+	struct pn_slice summary;  /* what the appender computed from it (mime.h); opaque to the store */
 };
 
 struct pn_rows_request {
@@ -213,6 +216,31 @@ struct pn_changes {
 	                          * and from_uid = next_uid; rows and vanished are of lower UIDs */
 	uint32_t next_uid;
 	struct pn_mailbox_info mailbox; /* as it is now */
+};
+
+/*
+ * Many whole bodies at once, for who reads through a mailbox: as many from the front of the list as
+ * fit in max_size, but always at least one entry. One that is larger than max_size is not given
+ * (PN_LIMIT in its entry; read it piece by piece), one that is gone or damaged neither.
+ */
+struct pn_bodies_request {
+	uint32_t struct_size;
+	struct pn_slice account;
+	const struct pn_body_id *bodies;
+	size_t count;            /* at least 1 */
+	size_t max_size;         /* at least 1, at most 16 MiB */
+};
+
+struct pn_body_entry {
+	enum pn_status status;   /* PN_OK, PN_LIMIT, PN_NOT_FOUND (gone), PN_FAILED (damaged) */
+	struct pn_slice bytes;
+};
+
+struct pn_bodies {
+	uint32_t struct_size;
+	uint32_t entry_size;     /* step from entry to entry */
+	const struct pn_body_entry *entries; /* for the first of the list, in its order */
+	size_t count;            /* at least 1 */
 };
 
 /* A range of a body; what lies past its end is not there. */
@@ -278,11 +306,15 @@ struct pn_queue_row {
 	struct pn_slice reason;   /* of the last failure */
 };
 
-/* Selects by any of them, and'ed; "" and 0 do not select. Indexed: all of these. */
+/*
+ * Selects by any of them, and'ed; "" and 0 do not select. Indexed: all of these. Rows come in the
+ * order of their ids; with due_before_ms or destination in the order of due, then id (held ones
+ * last), and then after_due_ms stands beside after_id.
+ */
 struct pn_queue_request {
 	uint32_t struct_size;
 	uint64_t after_id;        /* go on behind this one */
-	int64_t due_before_ms;    /* state DUE and due before; sorted by due, then id */
+	int64_t due_before_ms;    /* state DUE and due before */
 	struct pn_slice destination;
 	struct pn_slice sender;
 	struct pn_slice recipient_domain;
@@ -290,7 +322,7 @@ struct pn_queue_request {
 	bool has_state;
 	enum pn_queue_state state;
 	size_t max_rows;          /* at least 1 */
-	int64_t after_due_ms;     /* with due_before_ms and after_id: due_ms of that row */
+	int64_t after_due_ms;     /* with due_before_ms or destination, and after_id: due_ms of that row */
 };
 
 struct pn_queue_rows {
@@ -300,6 +332,7 @@ struct pn_queue_rows {
 	size_t count;
 	bool is_complete;
 	uint64_t total;           /* rows in the queue, whatever was asked */
+	uint64_t last_id;         /* the highest id that was ever given */
 };
 
 /* ------------------------------------------------------------------- commit */
@@ -320,8 +353,15 @@ enum pn_mutation_kind {
 	PN_MUTATION_FLAGS,          /* mailbox, uids, how, flags, unchanged_since       */
 	PN_MUTATION_EXPUNGE,        /* mailbox, uids: those with \Deleted, or all of them */
 	PN_MUTATION_QUEUE_PUT,      /* queue_row (id is given)                          */
-	PN_MUTATION_QUEUE_UPDATE,   /* queue_row.id: due, state, attempts, priority, reason, destination */
-	PN_MUTATION_QUEUE_DONE,     /* queue_row.id                                     */
+	PN_MUTATION_QUEUE_UPDATE,   /* queue_row.id: due, state, attempts, priority, reason, destination;
+	                             * details and expires_ms where they are not empty or 0. `on`: see
+	                             * below */
+	PN_MUTATION_QUEUE_DONE,     /* queue_row.id. `on`: see below                    */
+	PN_MUTATION_RECENT,         /* mailbox, uids: recent_uid is behind the last of them from now on;
+	                             * no change that a modseq would count */
+	PN_MUTATION_UIDS,           /* mailbox: takes the UIDs of another server over. uid_validity (0: as
+	                             * it is) becomes its own where no message was ever in it, and is a
+	                             * conflict where it has another; uid_next is `uid` at least */
 };
 
 enum pn_flags_how { PN_FLAGS_ADD = 0, PN_FLAGS_REMOVE, PN_FLAGS_REPLACE };
@@ -354,7 +394,10 @@ struct pn_mutation {
 	struct pn_slice name;
 	uint64_t target_mailbox;
 	uint32_t attributes;
-	bool on;                  /* SUBSCRIBE; EXPUNGE: only those with \Deleted */
+	bool on;                  /* SUBSCRIBE; EXPUNGE: only those with \Deleted; QUEUE_UPDATE,
+	                           * QUEUE_DONE: from who worked on the row meanwhile: one that is gone is
+	                           * passed over, and by QUEUE_UPDATE one that is held now; was_there
+	                           * says whether it was touched */
 	bool create_missing;      /* APPEND: make account and mailbox if they are not there */
 	struct pn_uid_set uids;
 	enum pn_flags_how how;
@@ -365,9 +408,17 @@ struct pn_mutation {
 	const struct pn_queue_row *queue_row;
 
 	/* Preconditions. */
-	uint64_t unchanged_since; /* FLAGS: leave alone what changed after it; 0: none */
+	uint64_t unchanged_since; /* FLAGS: leave alone what changed after it; 0: none. QUEUE_UPDATE with
+	                           * `on`: due_ms as it was read; a row with another one by now was changed
+	                           * by somebody else, and is passed over; 0: not looked at */
 	uint64_t max_account_bytes; /* APPEND, COPY: PN_LIMIT where it would be exceeded; 0: the account's quota */
 	struct pn_slice once_key; /* APPEND: nothing happens where this key was used in the account before */
+	uint64_t known_modseq;    /* FLAGS without unchanged_since: not a precondition; `modified` names
+	                           * those touched that had changed after it before. 0: nothing is named */
+
+	/* For imports. */
+	uint32_t uid;             /* APPEND: this UID; a conflict below uid_next. 0: uid_next. UIDS */
+	uint32_t uid_validity;    /* UIDS */
 };
 
 /* What became of a mutation. */
@@ -376,19 +427,21 @@ struct pn_mutation_result {
 	uint32_t uid_validity;
 	uint32_t first_uid;       /* APPEND, COPY, MOVE: the UIDs given, consecutive */
 	uint32_t uid_count;
-	struct pn_uid_set uids;   /* COPY, MOVE, FLAGS, EXPUNGE: those that were really touched (source) */
-	struct pn_uid_set modified; /* FLAGS: left alone because of unchanged_since */
+	struct pn_uid_set uids;   /* COPY, MOVE, FLAGS, EXPUNGE: those that were really touched (source);
+	                           * COPY and MOVE: uid_count of them, the new UIDs in the same order */
+	struct pn_uid_set modified; /* FLAGS: left alone because of unchanged_since; or see known_modseq */
 	uint64_t modseq;
 	struct pn_body_id body;
 	uint64_t queue_id;
-	bool was_there;           /* once_key was used before; the account existed */
+	bool was_there;           /* once_key was used before; the account existed; the row with `on` */
 };
 
 /*
  * A commit in flight. The submitter owns it, fills in the first part, and leaves it alone until it
  * is answered: PN_OK; PN_NOT_FOUND (an account, mailbox, body or queue row that a mutation names),
  * PN_CONFLICT or PN_LIMIT, each with failed_index and a sentence in `error`: nothing was written;
- * PN_FAILED: it may be there or not. UIDs that do not exist or are expunged are passed over.
+ * PN_FAILED: it may be there or not. UIDs that do not exist or are expunged are passed over; FLAGS
+ * alone does change expunged rows that are still kept: sessions that were not told go on using them.
  *
  * The mutations happen in their order, each seeing those before it. One with very many UIDs may
  * become visible to others piece by piece; it is answered when all of it is durable.
@@ -426,7 +479,7 @@ struct pn_store_report {
 
 enum pn_store_capability {
 	PN_STORE_QUESTIONS_BLOCK = 1u << 0, /* mailboxes, view, rows, changes, accounts, queue */
-	PN_STORE_BODIES_BLOCK = 1u << 1,    /* body_read, body_append, body_new, body_discard */
+	PN_STORE_BODIES_BLOCK = 1u << 1,    /* body_read, bodies, body_append, body_new, body_discard */
 	PN_STORE_SHARED = 1u << 2,          /* several gateways share it; it tells of their changes */
 };
 
@@ -484,6 +537,19 @@ struct pn_store {
 	enum pn_status (*checkpoint)(void *instance, struct pn_error *error);
 	enum pn_status (*compact)(void *instance, const struct pn_store_report *report,
 				  struct pn_error *error);
+
+	/* A question like those above (BODIES_BLOCK). May be NULL: then the gateway asks body_read. */
+	enum pn_status (*bodies)(void *instance, struct pn_store_call *call,
+				 const struct pn_bodies_request *request, struct pn_bodies *result);
+
+	/*
+	 * What body_read does, on the loop thread, where it can be done without waiting for a disk:
+	 * PN_PENDING otherwise, and then body_read is asked. May be NULL. A hop to another thread
+	 * costs more than reading a small message from memory.
+	 */
+	enum pn_status (*body_ready)(void *instance, struct pn_store_call *call,
+				     const struct pn_body_request *request,
+				     struct pn_body_piece *result);
 };
 
 PN_DECLARATIONS_BEGIN
@@ -521,6 +587,8 @@ void pn_store_changes(const struct pn_account *account, const struct pn_changes_
 		      struct pn_ticket ticket);
 void pn_store_body(const struct pn_account *account, const struct pn_body_request *request,
 		   struct pn_ticket ticket);
+void pn_store_bodies(const struct pn_account *account, const struct pn_bodies_request *request,
+		     struct pn_ticket ticket);
 
 /*
  * Commits. `commit` and everything it points to lives until the ticket is answered with
@@ -539,7 +607,8 @@ struct pn_mutation *pn_commit_add(struct pn_commit *commit, enum pn_mutation_kin
 
 /*
  * From now on PN_EVENT_MAILBOX_CHANGED comes to the session whenever the account may have changed,
- * by whatever worker. Changes merge. One account for each session; ends with it.
+ * by whatever worker or other session: what its own tickets commit it knows. Changes merge. One
+ * account for each session; ends with it.
  */
 void pn_store_watch(struct pn_session *session, const struct pn_account *account);
 

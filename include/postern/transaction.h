@@ -88,6 +88,47 @@ void pn_transaction_set_answers_per_recipient(struct pn_transaction *transaction
 /* The word for the "with" of the Received field ("ESMTPSA"); copied. */
 void pn_transaction_set_trace_word(struct pn_transaction *transaction, const char *word);
 
+/*
+ * A message that its owner puts into a mailbox: no sender, no judging, no trace. It is a transaction
+ * all the same (one at a time; pn_transaction_end on every path), with the session's account as its
+ * one recipient:
+ *
+ *	pn_deposit_begin      opens it
+ *	pn_transaction_append takes the message in pieces, as it is   may ask for a pause
+ *	pn_deposit_submit     asks mailbox.deliver, commits           PN_ANSWER_ACCEPTED
+ *	pn_deposit_result     where it is now
+ *
+ * Hooks may change mailbox and flags. Everything is copied.
+ */
+struct pn_deposit_request {
+	uint32_t struct_size;
+	struct pn_slice mailbox;  /* name; INBOX in any case. Of the session's account */
+	struct pn_slice flags;    /* separated by spaces: "\\Seen $Forwarded" */
+	int64_t internal_date_ms; /* 0: now */
+	uint64_t max_size;        /* bytes; more is counted and not kept (PN_LIMIT) */
+};
+
+struct pn_deposit_result {
+	uint32_t struct_size;
+	/* PN_OK; PN_NOT_FOUND: no such mailbox; PN_LIMIT: too large, or over the quota (is_quota);
+	 * PN_CONFLICT: a hook refused, see the answer; PN_FAILED: the store could not */
+	enum pn_status status;
+	bool is_quota;
+	uint64_t mailbox;
+	uint32_t uid_validity;
+	uint32_t uid;
+	struct pn_slice name;     /* of the mailbox it went to */
+};
+
+void pn_deposit_begin(struct pn_session *session, const struct pn_deposit_request *request);
+
+/* Returns PN_NEXT_ANSWER (PN_ANSWER_ACCEPTED): const struct pn_stage_result *, accept or a refusal
+ * worded by a hook; durable when it says accept. */
+enum pn_next pn_deposit_submit(struct pn_session *session);
+
+/* Valid from that answer on, until pn_transaction_end. */
+const struct pn_deposit_result *pn_deposit_result(const struct pn_session *session);
+
 /* ---- for everybody ---- */
 
 /* 20 letters and digits; goes into Received, replies, log and history. Clean text. */
@@ -123,6 +164,16 @@ void pn_recipient_set_mailbox(struct pn_recipient *recipient, struct pn_slice ma
 struct pn_slice pn_recipient_flags(const struct pn_recipient *recipient);
 void pn_recipient_set_flags(struct pn_recipient *recipient, struct pn_slice flags);
 
+/*
+ * At envelope.recipient and recipient.route: in place of the recipient, the mail goes to these
+ * addresses (an alias, a list, a forwarding), each looked up as if it had been given; foreign ones
+ * are relayed: that is what the caller decides. Copied. PN_OK; PN_LIMIT: more than PN_TARGETS_MAX;
+ * PN_FAILED: one is no address.
+ */
+enum { PN_TARGETS_MAX = 1000 };
+PN_MUST_CHECK enum pn_status pn_recipient_expand(struct pn_recipient *recipient,
+						 const struct pn_slice *addresses, size_t count);
+
 /* Size of the message so far, as received, without our trace fields. */
 uint64_t pn_transaction_size(const struct pn_transaction *transaction);
 
@@ -148,9 +199,33 @@ void pn_transaction_set_note(struct pn_transaction *transaction, struct pn_slice
 struct pn_slice pn_transaction_note(const struct pn_transaction *transaction, struct pn_slice key);
 
 /*
+ * How the message waits and travels where it goes into the queue; at any stage before the commit.
+ * Tenant: whose share of the queue it takes (default: the domain of who authenticated, else "").
+ * Priority: 0 (last) to 9, 4 where nothing is said. Release: not before this moment (wall clock,
+ * ms); lifetime: given up after so long (ms; at least 1 s; the gateway's option is the most).
+ * Sender: the envelope's, rewritten (canonical forms, SRS). PN_FAILED: not an address, out of range.
+ */
+PN_MUST_CHECK enum pn_status pn_transaction_set_tenant(struct pn_transaction *transaction,
+						       struct pn_slice tenant);
+PN_MUST_CHECK enum pn_status pn_transaction_set_priority(struct pn_transaction *transaction,
+							 uint32_t priority);
+PN_MUST_CHECK enum pn_status pn_transaction_set_release(struct pn_transaction *transaction,
+							int64_t wall_ms);
+PN_MUST_CHECK enum pn_status pn_transaction_set_lifetime(struct pn_transaction *transaction,
+							 uint64_t milliseconds);
+PN_MUST_CHECK enum pn_status pn_transaction_set_sender(struct pn_transaction *transaction,
+						       struct pn_slice address);
+struct pn_slice pn_transaction_tenant(const struct pn_transaction *transaction);
+
+/* Where it came from: "identity", "peer", "hello", "protocol", "instance", "session", "tls", "cipher";
+ * "" where there is no such thing. Known in the queue, too, where no session is. */
+struct pn_slice pn_transaction_origin(const struct pn_transaction *transaction, const char *key);
+
+/*
  * Edits of the header, at message.headers and later up to message.change. They go into a journal:
  * all of a hook's edits, or none if it fails. Names and values are checked by pn_header_write.
- * PN_OK; PN_FAILED: bad name or value; PN_NOT_FOUND: no such field; PN_LIMIT: too many edits.
+ * PN_OK; PN_FAILED: bad name or value; PN_NOT_FOUND: no such field; PN_LIMIT: too many edits;
+ * PN_CONFLICT: a deposit by its owner, which is kept as it is.
  */
 PN_MUST_CHECK enum pn_status pn_transaction_header_add(struct pn_transaction *transaction,
 						       struct pn_slice name, struct pn_slice value);
