@@ -26,7 +26,7 @@
 #define ONE_CHUNK_EACH 0
 #endif
 
-enum { FIRST_CHUNK_SIZE = 1024, LARGEST_CHUNK_SIZE = 65536 };
+enum { FIRST_CHUNK_SIZE = 512, LARGEST_CHUNK_SIZE = 65536 };
 
 struct chunk {
 	struct chunk *older;
