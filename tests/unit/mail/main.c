@@ -5,7 +5,11 @@
 
 int main(void)
 {
-	static Suite *(*const suites[])(void) = {address_suite, xtext_suite, header_suite, NULL};
+	static Suite *(*const suites[])(void) = {
+		address_suite,      xtext_suite,        header_suite, mime_suite,
+		mime_fields_suite,  mime_summary_suite, search_suite, text_suite,
+		mailbox_name_suite, dsn_suite,          NULL,
+	};
 
 	return run_suites(suites);
 }

@@ -8,5 +8,12 @@
 Suite *address_suite(void);
 Suite *xtext_suite(void);
 Suite *header_suite(void);
+Suite *mime_suite(void);
+Suite *mime_fields_suite(void);
+Suite *mime_summary_suite(void);
+Suite *search_suite(void);
+Suite *text_suite(void);
+Suite *mailbox_name_suite(void);
+Suite *dsn_suite(void);
 
 #endif
