@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { MAX_PROVIDED = 256 };
@@ -47,14 +50,47 @@ void pn_file_forget(void)
 	}
 }
 
-static int open_file(const char *path)
+static int find_provided(const char *path)
 {
 	for (size_t i = 0; i < provided_count; i++) {
 		if (strcmp(provided[i].path, path) == 0)
-			return dup(provided[i].descriptor);
+			return provided[i].descriptor;
 	}
-	/* A pipe or a terminal in the place of a file must not hold us up; it is refused below. */
-	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return -1;
+}
+
+/* A pipe or a terminal in the place of a file must not hold us up; it is refused below. */
+enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
+
+/* What is behind "//" must lie below what is before it: the kernel sees to it. */
+static int open_below(const char *path, const char *separator)
+{
+	char *directory = strndup(path, separator == path ? 1 : (size_t)(separator - path));
+	struct open_how how = {.flags = OPEN_FLAGS,
+	                       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	int parent, descriptor = -1, number;
+
+	if (directory == NULL)
+		abort();
+	parent = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	free(directory);
+	if (parent < 0)
+		return -1;
+	descriptor = (int)syscall(SYS_openat2, parent, separator + 2, &how, sizeof(how));
+	number = errno;
+	close(parent);
+	errno = number;
+	return descriptor;
+}
+
+static int open_file(const char *path)
+{
+	int descriptor = find_provided(path);
+	const char *separator = strstr(path, "//");
+
+	if (descriptor >= 0)
+		return fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+	return separator != NULL ? open_below(path, separator) : open(path, OPEN_FLAGS);
 }
 
 static enum pn_status read_all(int descriptor, const char *path, char *room, size_t size,
@@ -117,6 +153,52 @@ enum pn_status pn_file_read(const char *path, size_t limit, struct pn_arena *are
 	return status;
 }
 
+/* Only a sealed copy may be mapped: a file that becomes shorter would end whoever reads it. */
+static bool is_sealed(int descriptor)
+{
+	int seals = fcntl(descriptor, F_GET_SEALS);
+
+	return seals >= 0 && (seals & F_SEAL_SHRINK) != 0 && (seals & F_SEAL_WRITE) != 0;
+}
+
+enum pn_status pn_file_hold(const char *path, size_t limit, struct pn_held_file *file_out,
+                            struct pn_error *error)
+{
+	int descriptor = -1;
+	size_t size = 0;
+	char *room;
+	enum pn_status status = open_checked(path, limit, &descriptor, &size, error);
+
+	if (status != PN_OK)
+		return status;
+	*file_out = (struct pn_held_file){.size = size, .is_mapped = is_sealed(descriptor)};
+	if (size > 0 && file_out->is_mapped) {
+		room = mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
+		if (room == MAP_FAILED)
+			status = pn_fail_errno(error, errno, "cannot map %s", path);
+	} else {
+		file_out->is_mapped = false;
+		room = malloc(size + 1);
+		if (room == NULL)
+			abort();
+		status = read_all(descriptor, path, room, size, error);
+		if (status != PN_OK)
+			free(room);
+	}
+	close(descriptor);
+	file_out->data = status == PN_OK ? room : NULL;
+	return status;
+}
+
+void pn_file_release(struct pn_held_file *file)
+{
+	if (file->is_mapped && file->data != NULL)
+		munmap((void *)(uintptr_t)file->data, file->size);
+	else
+		free((void *)(uintptr_t)file->data);
+	memset(file, 0, sizeof(*file));
+}
+
 enum pn_status pn_file_snapshot(const char *path, size_t limit, int *descriptor_out,
                                 struct pn_error *error)
 {
@@ -140,4 +222,57 @@ enum pn_status pn_file_snapshot(const char *path, size_t limit, int *descriptor_
 done:
 	pn_arena_free(&arena);
 	return status;
+}
+
+static bool write_all(int descriptor, struct pn_slice bytes)
+{
+	while (bytes.size > 0) {
+		ssize_t written = write(descriptor, bytes.data, bytes.size);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			return false;
+		bytes = pn_slice_behind(bytes, (size_t)written);
+	}
+	return fsync(descriptor) == 0;
+}
+
+/* The name of a file is durable when its directory is. */
+static bool flush_directory_of(char *path)
+{
+	char *slash = strrchr(path, '/');
+	int descriptor;
+	bool is_ok;
+
+	if (slash != NULL)
+		slash[slash == path ? 1 : 0] = '\0';
+	descriptor = open(slash == NULL ? "." : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	is_ok = descriptor >= 0 && fsync(descriptor) == 0;
+	if (descriptor >= 0)
+		close(descriptor);
+	return is_ok;
+}
+
+enum pn_status pn_file_replace(const char *path, struct pn_slice bytes, struct pn_error *error)
+{
+	char beside[4096];
+	char directory[4096];
+	bool is_ok;
+	int descriptor;
+
+	if (strlen(path) + sizeof(".new") > sizeof(beside))
+		return pn_fail(error, "the path %.200s is too long", path);
+	snprintf(beside, sizeof(beside), "%s.new", path);
+	snprintf(directory, sizeof(directory), "%s", path);
+	descriptor = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (descriptor < 0)
+		return pn_fail_errno(error, errno, "cannot write %s", beside);
+	is_ok = write_all(descriptor, bytes);
+	if (close(descriptor) == 0 && is_ok && rename(beside, path) == 0 &&
+	    flush_directory_of(directory))
+		return PN_OK;
+	(void)pn_fail_errno(error, errno, "cannot write %s", path);
+	unlink(beside);
+	return PN_FAILED;
 }

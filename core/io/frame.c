@@ -71,14 +71,41 @@ enum dot_state {
 	DOT_ENDED,
 };
 
+enum { WORD = sizeof(uint64_t) };
+
+/* Bytes at the beginning that are looked at eight at a time: there is none below 14 among them, so
+ * no CR, no LF, no NUL. */
+static size_t high_size(struct pn_slice input)
+{
+	const uint64_t ones = UINT64_MAX / 0xff;
+	size_t size = 0;
+	uint64_t word;
+
+	for (; input.size - size >= WORD; size += WORD) {
+		memcpy(&word, input.data + size, WORD);
+		if (((word - 14 * ones) & ~word & 0x80 * ones) != 0)
+			break;
+	}
+	return size;
+}
+
 /* Bytes at the beginning that are content wherever they stand in a line. */
 static size_t plain_size(struct pn_slice input)
 {
 	size_t size = 0;
 
-	while (size < input.size && input.data[size] != '\r' && input.data[size] != '\n' &&
-	       input.data[size] != '\0')
-		size++;
+	while (size < input.size) {
+		size_t end;
+
+		size += high_size(pn_slice_behind(input, size));
+		end = input.size - size < WORD ? input.size : size + WORD;
+		for (; size < end; size++) {
+			char byte = input.data[size];
+
+			if (byte == '\r' || byte == '\n' || byte == '\0')
+				return size;
+		}
+	}
 	return size;
 }
 
@@ -175,6 +202,24 @@ enum stuff_state {
 	STUFF_AFTER_CR, /* the CRLF was written; a LF that follows belongs to it */
 };
 
+/* Bytes in front of the first CR or LF. */
+static size_t unended_size(struct pn_slice content)
+{
+	size_t size = 0;
+
+	while (size < content.size) {
+		size_t end;
+
+		size += high_size(pn_slice_behind(content, size));
+		end = content.size - size < WORD ? content.size : size + WORD;
+		for (; size < end; size++) {
+			if (content.data[size] == '\r' || content.data[size] == '\n')
+				return size;
+		}
+	}
+	return size;
+}
+
 /* One line end or one stretch without any; returns the bytes taken. */
 static size_t stuff_some(enum stuff_state *state, struct pn_slice content,
                          void (*write)(void *user, struct pn_slice bytes), void *user)
@@ -195,16 +240,15 @@ static size_t stuff_some(enum stuff_state *state, struct pn_slice content,
 		write(user, PN_SLICE("."));
 	*state = STUFF_IN_LINE;
 	while (size < content.size) {
-		byte = content.data[size];
-		if (byte == '\r' || byte == '\n') {
-			/* Whole lines that need nothing go out as they are, many at a time. */
-			if (byte == '\n' || content.size - size < 3 ||
-			    content.data[size + 1] != '\n' || content.data[size + 2] == '.' ||
-			    content.data[size + 2] == '\r' || content.data[size + 2] == '\n')
-				break;
-			size += 2;
-		}
-		size++;
+		size += unended_size(pn_slice_behind(content, size));
+		if (size == content.size)
+			break;
+		/* Whole lines that need nothing go out as they are, many at a time. */
+		if (content.data[size] == '\n' || content.size - size < 3 ||
+		    content.data[size + 1] != '\n' || content.data[size + 2] == '.' ||
+		    content.data[size + 2] == '\r' || content.data[size + 2] == '\n')
+			break;
+		size += 3;
 	}
 	write(user, pn_slice_make(content.data, size));
 	return size;

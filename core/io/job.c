@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAX_WAITING = 20000, MAX_THREADS = 4 };
 
@@ -21,6 +22,7 @@ struct job_entry {
 	struct pn_ticket ticket;
 	enum pn_status status;
 	struct pn_error error;
+	void *note; /* of the witness */
 	struct job_entry *next;
 };
 
@@ -51,8 +53,26 @@ static struct {
 	bool exists;
 } jobs = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
+static void *take_nothing(void)
+{
+	return NULL;
+}
+
+static void ignore_note(void *note)
+{
+	(void)note;
+}
+
+static void ignore(void)
+{
+}
+
+struct pn_job_witness pn_job_witness = {take_nothing, ignore_note, ignore, ignore_note,
+                                        ignore_note};
+
 static void queue_init(struct work_queue *queue, const char *name, size_t thread_limit)
 {
+	memset(queue, 0, sizeof(*queue)); /* it may have been stopped before */
 	pthread_mutex_init(&queue->mutex, NULL);
 	pthread_cond_init(&queue->changed, NULL);
 	queue->last = &queue->first;
@@ -74,11 +94,12 @@ static void give_back(struct job_entry *entry)
 		pn_waker_wake(jobs.waker);
 }
 
-static struct job_entry *take(struct work_queue *queue)
+static struct job_entry *take(struct work_queue *queue, bool was_busy)
 {
 	struct job_entry *entry;
 
 	pthread_mutex_lock(&queue->mutex);
+	queue->busy -= was_busy;
 	while (queue->first == NULL && !queue->is_stopping)
 		pthread_cond_wait(&queue->changed, &queue->mutex);
 	entry = queue->first;
@@ -99,24 +120,26 @@ static void *run_thread(void *argument)
 	struct job_entry *entry;
 
 	pthread_setname_np(pthread_self(), queue->name);
-	while ((entry = take(queue)) != NULL) {
+	for (bool was_busy = false; (entry = take(queue, was_busy)) != NULL; was_busy = true) {
+		pn_job_witness.begins(entry->note);
 		entry->status = entry->job.work(entry->job.argument, &entry->error);
+		pn_job_witness.ended();
 		give_back(entry);
-		pthread_mutex_lock(&queue->mutex);
-		queue->busy--;
-		pthread_mutex_unlock(&queue->mutex);
 	}
 	return NULL;
 }
 
 static enum pn_status start_thread(struct work_queue *queue)
 {
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
 	sigset_t all;
 	sigset_t before;
 	int result;
 
-	/* Signals belong to the loop thread. */
+	/* Signals belong to the loop thread; but those of a fault are of who made it. */
 	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	result = pthread_create(&queue->threads[queue->thread_count], NULL, run_thread, queue);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -140,8 +163,10 @@ static void tell_done(void *user)
 		struct job_entry *next = entry->next;
 		const struct pn_error *error = entry->status == PN_OK ? NULL : &entry->error;
 
+		pn_job_witness.telling(entry->note);
 		if (entry->job.done != NULL)
 			entry->job.done(entry->job.argument, entry->status, error);
+		pn_job_witness.told(entry->note);
 		pn_ticket_answer(entry->ticket, PN_ANSWER_JOB, entry->status, entry->job.argument,
 		                 NULL, error);
 		free(entry);
@@ -209,11 +234,12 @@ enum pn_status pn_job_submit(const struct pn_job *job, struct pn_ticket ticket)
 		abort();
 	entry->job = *job;
 	entry->ticket = ticket;
+	entry->note = pn_job_witness.take();
 	*queue->last = entry;
 	queue->last = &entry->next;
 	queue->count++;
-	pthread_cond_signal(&queue->changed);
 	pthread_mutex_unlock(&queue->mutex);
+	pthread_cond_signal(&queue->changed); /* who wakes up finds the mutex free */
 	return PN_OK;
 }
 

@@ -3,6 +3,20 @@
 #ifndef CORE_IO_JOB_H
 #define CORE_IO_JOB_H
 
+/*
+ * Who wants to know for whom threads work. A note is taken when a job is submitted, goes with it, and is
+ * given back when it was told; NULL is a note, too. Set once, before the first job.
+ */
+struct pn_job_witness {
+	void *(*take)(void);        /* loop thread */
+	void (*begins)(void *note); /* on the thread of the job */
+	void (*ended)(void);        /* on the thread of the job */
+	void (*telling)(void *note); /* loop thread: `done` is called next */
+	void (*told)(void *note);   /* loop thread */
+};
+
+extern struct pn_job_witness pn_job_witness;
+
 /* Once, after pn_loop_new. */
 void pn_jobs_start(void);
 

@@ -24,7 +24,12 @@
 
 enum { GATHER_MS = 5 };
 
-enum { MAX_EVENT_SIZE = 256 * 1024, MAX_WAITING_BYTES = 64 * 1024 * 1024, MAX_IDS = 2 };
+enum {
+	MAX_EVENT_SIZE = 256 * 1024,
+	USUAL_EVENT_SIZE = 1000,
+	MAX_WAITING_BYTES = 64 * 1024 * 1024,
+	MAX_IDS = 2
+};
 
 struct pn_event {
 	enum pn_log_level level;
@@ -83,26 +88,60 @@ bool pn_log_wants(enum pn_log_level level)
 
 /* An event that does not fit any more loses its last fields, never its syntax: fields are
  * appended whole or not at all, and the closing brace has its room. */
+static enum pn_status append_key(struct pn_event *event, const char *key)
+{
+	size_t size = strlen(key);
+	enum pn_status status;
+	char *room;
+
+	status = pn_buffer_reserve(&event->json, size + 4, &room);
+	if (status != PN_OK)
+		return status;
+	memcpy(room, ",\"", 2);
+	memcpy(room + 2, key, size);
+	memcpy(room + 2 + size, "\":", 2);
+	event->json.size += size + 4;
+	return PN_OK;
+}
+
 static void append_field(struct pn_event *event, const char *key, struct pn_slice json)
 {
 	size_t before = event->json.size;
 
-	if (pn_buffer_print(&event->json, ",\"%s\":", key) != PN_OK ||
-	    pn_buffer_append(&event->json, json) != PN_OK)
+	if (append_key(event, key) != PN_OK || pn_buffer_append(&event->json, json) != PN_OK)
 		event->json.size = before;
+}
+
+/* Most events of a worker are of the same second as the one before. */
+static const char *date_of(int64_t wall_ms)
+{
+	static _Thread_local char date[PN_DATE_SIZE];
+	static _Thread_local int64_t second = -1;
+	unsigned milliseconds = (unsigned)(wall_ms % 1000);
+	char *dot;
+
+	if (wall_ms < 0 || wall_ms / 1000 != second || (dot = strchr(date, '.')) == NULL) {
+		second = wall_ms / 1000;
+		return pn_date_rfc3339(wall_ms, date);
+	}
+	dot[1] = (char)('0' + milliseconds / 100);
+	dot[2] = (char)('0' + milliseconds / 10 % 10);
+	dot[3] = (char)('0' + milliseconds % 10);
+	return date;
 }
 
 struct pn_event *pn_event_new(enum pn_log_level level, const char *what)
 {
 	struct pn_event *event = calloc(1, sizeof(*event));
-	char date[PN_DATE_SIZE];
+	char *room;
 
 	if (event == NULL)
 		abort();
 	event->level = level;
 	pn_buffer_init(&event->json, MAX_EVENT_SIZE);
+	(void)!pn_buffer_reserve(&event->json, USUAL_EVENT_SIZE, &room);
 	(void)!pn_buffer_print(&event->json, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"",
-	                       pn_date_rfc3339(pn_clock_wall_ms(), date), level_names[level], what);
+	                       date_of(pn_clock_wall_ms()), level_names[level], what);
 	if (writer.worker[0] != '\0')
 		(void)!pn_buffer_print(&event->json, ",\"worker\":\"%s\"", writer.worker);
 	return event;
@@ -112,8 +151,7 @@ void pn_event_text(struct pn_event *event, const char *key, struct pn_slice text
 {
 	size_t before = event->json.size;
 
-	if (pn_buffer_print(&event->json, ",\"%s\":", key) != PN_OK ||
-	    pn_json_append_string(&event->json, text) != PN_OK)
+	if (append_key(event, key) != PN_OK || pn_json_append_string(&event->json, text) != PN_OK)
 		event->json.size = before;
 }
 

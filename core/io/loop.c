@@ -9,6 +9,9 @@
 #include <postern/clock.h>
 #include <postern/job.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +22,14 @@ struct pn_timer {
 	uv_timer_t handle;
 	void (*fired)(void *user);
 	void *user;
+
+	uint64_t fires_ms; /* the handle may be set for an earlier moment */
+	bool is_on;
+
+	/* Where time is only told: pn_loop_simulate. */
+	uint64_t due_ms;
+	bool is_set;
+	struct pn_timer *next;
 };
 
 struct pn_watch {
@@ -56,6 +67,21 @@ static struct {
 	uint64_t longest_turn_ns;
 } here;
 
+static struct {
+	bool is_on;
+	uint64_t now_ms;
+	struct pn_timer *first; /* those that are set */
+} simulated;
+
+enum {
+	TASKS_BETWEEN_LOOKS = 8,
+	LONGEST_TASKS_NS = 5 * 1000 * 1000,
+	QUICK_ROUNDS = 4,
+	QUICK_TASKS_NS = 50 * 1000,
+	KEPT_MEMORY = 8 * 1024 * 1024,
+	MAPPED_MEMORY = 2 * 1024 * 1024,
+};
+
 static void *allocate(size_t size)
 {
 	void *memory = calloc(1, size);
@@ -75,16 +101,32 @@ bool pn_loop_is_here(void)
 	return here.exists && pthread_equal(here.thread, pthread_self());
 }
 
-static void run_tasks(uv_idle_t *idle)
+/* Only as many as are queued by now: a task that queues itself again waits for the next turn, after
+ * the sockets had theirs. One at a time, as any of them may cancel another. Where there are very
+ * many (ten thousand sessions hear of a change) the sockets have their turn in between. */
+static void run_queued(uint64_t begin)
 {
-	/* Only as many as are queued by now: a task that queues itself again waits for the next
-	 * turn, after the sockets had theirs. One at a time, as any of them may cancel another. */
 	for (size_t left = here.task_count; left > 0 && here.first != NULL; left--) {
 		struct pn_task *task = here.first;
 
 		pn_task_cancel(task);
 		task->run(task);
+		if (left % TASKS_BETWEEN_LOOKS == 0 && uv_hrtime() - begin > LONGEST_TASKS_NS)
+			break;
 	}
+}
+
+static void run_tasks(uv_idle_t *idle)
+{
+	uint64_t begin = uv_hrtime();
+	size_t rounds = 0;
+
+	/* An answer often leads to the next: where that takes no time at all the sockets are not
+	 * asked in between. */
+	do
+		run_queued(begin);
+	while (here.first != NULL && ++rounds < QUICK_ROUNDS &&
+	       uv_hrtime() - begin < QUICK_TASKS_NS);
 	if (here.first == NULL)
 		uv_idle_stop(idle);
 }
@@ -112,10 +154,22 @@ uint64_t pn_loop_longest_turn_ns(void)
 	return longest;
 }
 
+/* Memory that is free at the end of the heap stays ours for a moment: an arena that happens to lie
+ * there would be given back and fetched anew, zeroed by the machine, for each message. What is not
+ * used for longer goes back by malloc_trim (core/process/worker.c). */
+static void keep_free_memory(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
+	mallopt(M_MMAP_THRESHOLD, MAPPED_MEMORY);
+#endif
+}
+
 enum pn_status pn_loop_new(struct pn_error *error)
 {
 	int result = uv_loop_init(&here.loop);
 
+	keep_free_memory();
 	if (result != 0)
 		return pn_fail(error, "cannot make the event loop: %s", uv_strerror(result));
 	here.thread = pthread_self();
@@ -175,6 +229,20 @@ void pn_task_queue(struct pn_task *task)
 	uv_idle_start(&here.idle, run_tasks);
 }
 
+void pn_task_queue_first(struct pn_task *task)
+{
+	pn_assert_on_loop();
+	if (task->is_queued)
+		return;
+	task->is_queued = true;
+	task->next = here.first;
+	here.first = task;
+	if (task->next == NULL)
+		here.last = &task->next;
+	here.task_count++;
+	uv_idle_start(&here.idle, run_tasks);
+}
+
 void pn_task_cancel(struct pn_task *task)
 {
 	struct pn_task **link = &here.first;
@@ -193,10 +261,20 @@ void pn_task_cancel(struct pn_task *task)
 	task->next = NULL;
 }
 
+/* Most timers are moved or stopped before they fire, some for each line of a session: the handle
+ * stays where it is in the heap of the loop, and what it was moved to is seen when it fires. */
 static void timer_fired(uv_timer_t *handle)
 {
 	struct pn_timer *timer = (struct pn_timer *)handle;
+	uint64_t now = uv_now(&here.loop);
 
+	if (!timer->is_on)
+		return;
+	if (timer->fires_ms > now) {
+		uv_timer_start(&timer->handle, timer_fired, timer->fires_ms - now, 0);
+		return;
+	}
+	timer->is_on = false;
 	timer->fired(timer->user);
 }
 
@@ -210,23 +288,105 @@ struct pn_timer *pn_timer_new(void (*fired)(void *user), void *user)
 	return timer;
 }
 
+static void set_simulated(struct pn_timer *timer, uint64_t milliseconds)
+{
+	timer->due_ms = simulated.now_ms + milliseconds;
+	if (timer->is_set)
+		return;
+	timer->is_set = true;
+	timer->next = simulated.first;
+	simulated.first = timer;
+}
+
+static void stop_simulated(struct pn_timer *timer)
+{
+	struct pn_timer **link = &simulated.first;
+
+	while (*link != NULL && *link != timer)
+		link = &(*link)->next;
+	if (*link == timer)
+		*link = timer->next;
+	timer->is_set = false;
+}
+
 void pn_timer_set(struct pn_timer *timer, uint64_t milliseconds)
 {
-	uv_timer_start(&timer->handle, timer_fired, milliseconds, 0);
+	if (simulated.is_on) {
+		set_simulated(timer, milliseconds);
+		return;
+	}
+	timer->is_on = true;
+	timer->fires_ms = uv_now(&here.loop) + milliseconds;
+	if (!uv_is_active((uv_handle_t *)&timer->handle) ||
+	    uv_timer_get_due_in(&timer->handle) > milliseconds)
+		uv_timer_start(&timer->handle, timer_fired, milliseconds, 0);
+	uv_ref((uv_handle_t *)&timer->handle);
 }
 
 void pn_timer_stop(struct pn_timer *timer)
 {
-	uv_timer_stop(&timer->handle);
+	stop_simulated(timer);
+	timer->is_on = false;
+	uv_unref((uv_handle_t *)&timer->handle);
 }
 
 void pn_timer_free(struct pn_timer **timer)
 {
 	if (*timer == NULL)
 		return;
-	uv_timer_stop(&(*timer)->handle);
+	pn_timer_stop(*timer);
 	uv_close((uv_handle_t *)&(*timer)->handle, free_handle);
 	*timer = NULL;
+}
+
+void pn_loop_simulate(void)
+{
+	simulated.is_on = true;
+}
+
+uint64_t pn_loop_simulated_ms(void)
+{
+	return simulated.now_ms;
+}
+
+static void run_all_tasks(void)
+{
+	while (here.first != NULL)
+		run_tasks(&here.idle);
+}
+
+/* The earliest one that is due by then; the one that was set first where two are. */
+static struct pn_timer *next_due(uint64_t until_ms)
+{
+	struct pn_timer *due = NULL;
+
+	for (struct pn_timer *timer = simulated.first; timer != NULL; timer = timer->next) {
+		if (timer->due_ms <= until_ms && (due == NULL || timer->due_ms <= due->due_ms))
+			due = timer;
+	}
+	return due;
+}
+
+bool pn_loop_advance(uint64_t milliseconds, bool only_one)
+{
+	uint64_t until_ms = simulated.now_ms + milliseconds;
+	struct pn_timer *timer;
+	bool has_fired = false;
+
+	run_all_tasks();
+	while ((timer = next_due(until_ms)) != NULL) {
+		has_fired = true;
+		if (timer->due_ms > simulated.now_ms)
+			simulated.now_ms = timer->due_ms;
+		stop_simulated(timer);
+		timer->fired(timer->user);
+		run_all_tasks();
+		if (only_one)
+			return true;
+	}
+	simulated.now_ms = only_one ? simulated.now_ms : until_ms;
+	uv_run(&here.loop, UV_RUN_NOWAIT); /* what was closed is freed */
+	return has_fired;
 }
 
 static void watch_ready(uv_poll_t *handle, int status, int events)

@@ -29,6 +29,9 @@ struct pn_task {
 /* Queues it once; runs in the next turn, in order. Queueing a queued task does nothing. */
 void pn_task_queue(struct pn_task *task);
 
+/* The same, in front of all others: for what others wait for. */
+void pn_task_queue_first(struct pn_task *task);
+
 /* Takes it out again, if it is queued. Constant time in practice; used when the owner goes. */
 void pn_task_cancel(struct pn_task *task);
 
@@ -61,6 +64,17 @@ void pn_waker_free(struct pn_waker **waker);
 /* Calls `received` on the loop when the process gets the signal. Lives as long as the loop. */
 PN_MUST_CHECK enum pn_status pn_loop_on_signal(int signal_number, void (*received)(void *user),
 					       void *user, struct pn_error *error);
+
+/*
+ * A loop whose time is only told, for trying out policies: timers fire when pn_loop_advance has come
+ * to them, in their order, and nothing runs by itself. Before the first timer is set.
+ */
+void pn_loop_simulate(void);
+uint64_t pn_loop_simulated_ms(void);
+
+/* Runs what is queued, then what becomes due within that time (only the first timer, if only_one:
+ * then time stops there). Whether a timer fired. */
+bool pn_loop_advance(uint64_t milliseconds, bool only_one);
 
 /* How often the loop turned, and its longest turn in ns since the last call: for metrics. */
 uint64_t pn_loop_longest_turn_ns(void);

@@ -7,6 +7,7 @@
 #include "io/resolver.h"
 
 #include <postern/arena.h>
+#include <postern/clock.h>
 #include <postern/log.h>
 #include <postern/text.h>
 #include <postern/ticket.h>
@@ -23,14 +24,25 @@
 
 enum { MAX_RECORDS = 500, MAX_SILENT_NAMES = 256 };
 
-#define TRUST_ANCHOR "/usr/share/dns/root.key"
+enum { TYPE_DNSKEY = 48, CLASS_IN = 1, UNVALIDATED_MS = 60 * 60 * 1000 };
 
 struct dns_query;
 
-static struct {
-	struct pn_resolver_settings settings;
+/* One libunbound, from the first question for it on. */
+struct context {
+	bool validates;
 	struct ub_ctx *unbound;
 	struct pn_watch *watch;
+};
+
+static struct {
+	struct pn_resolver_settings settings;
+	struct context validating;
+	struct context plain;
+	uint64_t plain_until_ms; /* monotonic: the network passes no signatures on */
+	bool is_probing;         /* whether it does */
+	struct pn_timer *probe_deadline;
+	int probe;
 	char *silent_names[MAX_SILENT_NAMES]; /* of the zone file: TIMEOUT and SERVFAIL */
 	size_t silent_count;
 	struct dns_query *queries; /* asked and not answered */
@@ -43,7 +55,9 @@ struct dns_query {
 	struct pn_dns_answer answer;
 	struct pn_dns_record *records;
 	struct pn_timer *deadline;
-	int under_way; /* libunbound's number of it */
+	struct context *context; /* that it was asked in; NULL: none is at it */
+	int under_way;           /* libunbound's number of it */
+	bool awaits_probe;
 	struct dns_query *previous;
 	struct dns_query *next;
 };
@@ -216,12 +230,18 @@ static void read_records(struct dns_query *query, const struct ub_result *result
 	}
 }
 
+static void probe(void);
+
 static void resolved(void *user, int status, struct ub_result *result)
 {
 	struct dns_query *query = user;
 
+	query->context = NULL;
 	if (status != 0 || result == NULL) {
 		answer_trouble(query, status == 0 ? "no answer" : ub_strerror(status));
+	} else if (result->bogus && resolver.settings.dnssec == PN_DNSSEC_AUTO) {
+		query->awaits_probe = true;
+		probe();
 	} else if (result->bogus) {
 		answer_trouble(query, "the answer is not what its signatures say");
 	} else if (result->havedata) {
@@ -248,15 +268,17 @@ static void deadline_passed(void *user)
 	struct dns_query *query = user;
 
 	/* After this libunbound does not call back about it. */
-	ub_cancel(resolver.unbound, query->under_way);
+	if (query->context != NULL)
+		ub_cancel(query->context->unbound, query->under_way);
 	answer_trouble(query, "the name servers did not answer in time");
 }
 
 static void answers_wait(void *user, int events)
 {
-	(void)user;
+	struct context *context = user;
+
 	(void)events;
-	ub_process(resolver.unbound);
+	ub_process(context->unbound);
 }
 
 static void add_silent_name(const char *line)
@@ -311,10 +333,25 @@ void pn_resolver_set_deadline(uint64_t milliseconds)
 	resolver.settings.deadline_ms = milliseconds;
 }
 
-static enum pn_status set_up(struct ub_ctx *unbound, struct pn_error *error)
+/* "192.0.2.1:53", "[2001:db8::1]:53" as libunbound writes them: with "@" for a port. */
+static const char *forwarder(const char *server, char *room, size_t size)
+{
+	const char *port = strrchr(server, ':');
+
+	if (port == NULL || (server[0] != '[' && strchr(server, ':') != port))
+		return server;
+	if (server[0] == '[')
+		snprintf(room, size, "%.*s@%s", (int)(port - server - 2), server + 1, port + 1);
+	else
+		snprintf(room, size, "%.*s@%s", (int)(port - server), server, port + 1);
+	return room;
+}
+
+static enum pn_status set_up(struct ub_ctx *unbound, bool validates, struct pn_error *error)
 {
 	const struct pn_text_list *servers = &resolver.settings.servers;
 	const char *zone_file = resolver.settings.zone_file;
+	char room[100];
 
 	ub_ctx_async(unbound, 1);
 	ub_ctx_set_option(unbound, "msg-cache-size:", "4m");
@@ -322,33 +359,44 @@ static enum pn_status set_up(struct ub_ctx *unbound, struct pn_error *error)
 	ub_ctx_set_option(unbound, "do-not-query-localhost:", "no");
 	if (zone_file != NULL && zone_file[0] != '\0')
 		return read_zone(unbound, zone_file, error);
-	if (access(TRUST_ANCHOR, R_OK) == 0)
-		ub_ctx_add_ta_file(unbound, TRUST_ANCHOR);
+	if (validates && access(resolver.settings.trust_anchor, R_OK) == 0)
+		ub_ctx_add_ta_file(unbound, resolver.settings.trust_anchor);
 	if (servers->count == 0)
 		ub_ctx_resolvconf(unbound, NULL);
 	for (size_t i = 0; i < servers->count; i++) {
-		if (ub_ctx_set_fwd(unbound, servers->items[i]) != 0)
+		if (ub_ctx_set_fwd(unbound, forwarder(servers->items[i], room, sizeof(room))) != 0)
 			return pn_fail(error, "\"%s\" is not the address of a resolver",
 			               servers->items[i]);
 	}
 	return PN_OK;
 }
 
-static enum pn_status start(struct pn_error *error)
+static enum pn_status start(struct context *context, struct pn_error *error)
 {
 	struct ub_ctx *unbound = ub_ctx_create();
 
 	if (unbound == NULL)
 		return pn_fail(error, "cannot start the resolver");
-	if (set_up(unbound, error) != PN_OK ||
-	    pn_watch_new(ub_fd(unbound), answers_wait, NULL, &resolver.watch, error) != PN_OK) {
+	if (set_up(unbound, context->validates, error) != PN_OK ||
+	    pn_watch_new(ub_fd(unbound), answers_wait, context, &context->watch, error) != PN_OK) {
 		ub_ctx_delete(unbound);
 		return PN_FAILED;
 	}
-	pn_watch_set(resolver.watch, PN_WATCH_READ);
-	resolver.unbound = unbound;
+	pn_watch_set(context->watch, PN_WATCH_READ);
+	context->unbound = unbound;
 	return PN_OK;
 }
+
+static void stop(struct context *context)
+{
+	if (context->unbound == NULL)
+		return;
+	pn_watch_free(&context->watch, false);
+	ub_ctx_delete(context->unbound);
+	context->unbound = NULL;
+}
+
+/* ---- asking ---- */
 
 static bool is_silent(const char *name)
 {
@@ -359,12 +407,89 @@ static bool is_silent(const char *name)
 	return false;
 }
 
+static void ask(struct dns_query *query)
+{
+	bool is_plain = resolver.settings.dnssec == PN_DNSSEC_OFF ||
+	                pn_clock_monotonic_ms() < resolver.plain_until_ms;
+	struct context *context = is_plain ? &resolver.plain : &resolver.validating;
+	struct pn_error error;
+
+	resolver.validating.validates = true;
+	if (context->unbound == NULL && start(context, &error) != PN_OK) {
+		pn_log(PN_LOG_ERROR, "dns", "%s", error.text);
+		answer_trouble(query, "the resolver could not be started");
+	} else if (is_silent(query->answer.question.name.data)) {
+		answer_trouble(query, "the name servers do not answer");
+	} else if (ub_resolve_async(context->unbound, query->answer.question.name.data,
+	                            (int)query->answer.question.type, CLASS_IN, query, resolved,
+	                            &query->under_way) != 0) {
+		answer_trouble(query, "the resolver does not take the question");
+	} else {
+		query->context = context;
+	}
+}
+
+/* ---- whether this network passes signatures on ---- */
+
+static void probed(bool is_valid)
+{
+	struct dns_query *next;
+
+	resolver.is_probing = false;
+	pn_timer_free(&resolver.probe_deadline);
+	if (!is_valid) {
+		resolver.plain_until_ms = pn_clock_monotonic_ms() + UNVALIDATED_MS;
+		pn_log(PN_LOG_WARNING, "dns",
+		       "the resolvers of this network do not pass DNSSEC on: answers are taken "
+		       "without validation; name others with `resolvers`, or set dnssec = \"off\"");
+	}
+	for (struct dns_query *query = resolver.queries; query != NULL; query = next) {
+		next = query->next;
+		if (!query->awaits_probe)
+			continue;
+		query->awaits_probe = false;
+		if (is_valid)
+			answer_trouble(query, "the answer is not what its signatures say");
+		else
+			ask(query);
+	}
+}
+
+static void root_answered(void *user, int status, struct ub_result *result)
+{
+	bool is_valid = status == 0 && result != NULL && result->havedata && result->secure;
+
+	(void)user;
+	if (result != NULL)
+		ub_resolve_free(result);
+	probed(is_valid);
+}
+
+static void probe_deadline_passed(void *user)
+{
+	(void)user;
+	ub_cancel(resolver.validating.unbound, resolver.probe);
+	probed(false);
+}
+
+/* The key of the root is signed by itself, and the trust anchor says which it is. */
+static void probe(void)
+{
+	if (resolver.is_probing)
+		return;
+	resolver.is_probing = true;
+	resolver.probe_deadline = pn_timer_new(probe_deadline_passed, NULL);
+	pn_timer_set(resolver.probe_deadline, resolver.settings.deadline_ms / 2 + 1);
+	if (ub_resolve_async(resolver.validating.unbound, ".", TYPE_DNSKEY, CLASS_IN, NULL,
+	                     root_answered, &resolver.probe) != 0)
+		probed(true); /* it has trouble of its own */
+}
+
 void pn_resolver_ask(const struct pn_dns_question *question, struct pn_ticket ticket)
 {
 	struct pn_arena *arena = pn_arena_new();
 	struct dns_query *query = PN_ARENA_NEW(arena, struct dns_query);
 	struct pn_slice name = question->name;
-	struct pn_error error;
 	char *text;
 
 	if (name.size > 0 && name.data[name.size - 1] == '.')
@@ -380,32 +505,18 @@ void pn_resolver_ask(const struct pn_dns_question *question, struct pn_ticket ti
 		answer_query(query);
 		return;
 	}
-	if (resolver.unbound == NULL && start(&error) != PN_OK) {
-		pn_log(PN_LOG_ERROR, "dns", "%s", error.text);
-		answer_trouble(query, "the resolver could not be started");
-		return;
-	}
-	if (is_silent(text)) {
-		answer_trouble(query, "the name servers do not answer");
-		return;
-	}
-	if (ub_resolve_async(resolver.unbound, text, (int)question->type, 1, query, resolved,
-	                     &query->under_way) != 0) {
-		answer_trouble(query, "the resolver does not take the question");
-		return;
-	}
 	join(query);
 	query->deadline = pn_timer_new(deadline_passed, query);
 	pn_timer_set(query->deadline, resolver.settings.deadline_ms);
+	ask(query);
 }
 
 void pn_resolver_stop(void)
 {
-	if (resolver.unbound == NULL)
-		return;
-	pn_watch_free(&resolver.watch, false);
-	ub_ctx_delete(resolver.unbound);
-	resolver.unbound = NULL;
+	stop(&resolver.validating);
+	stop(&resolver.plain);
+	pn_timer_free(&resolver.probe_deadline);
+	resolver.is_probing = false;
 	while (resolver.queries != NULL) {
 		struct dns_query *query = resolver.queries;
 

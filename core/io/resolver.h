@@ -4,6 +4,11 @@
  * system's trust anchor, cache bounded. Or a zone file, for tests and checks:
  * lines "name TTL IN TYPE rdata", with TIMEOUT or SERVFAIL as rdata for a name that
  * does not answer. It starts with the first question. Loop thread.
+ *
+ * Many networks have resolvers that do not pass signatures on. With PN_DNSSEC_AUTO an
+ * answer that fails is held back until the key of the root was asked for: where that
+ * cannot be validated either, answers are taken without validation (and are not
+ * `secure`) for an hour, and the log says so. Where it can, the answer is refused.
  */
 #ifndef CORE_IO_RESOLVER_H
 #define CORE_IO_RESOLVER_H
@@ -12,9 +17,17 @@
 #include <postern/error.h>
 #include <postern/option.h>
 
+enum pn_dnssec {
+	PN_DNSSEC_AUTO = 0,
+	PN_DNSSEC_OFF,
+	PN_DNSSEC_REQUIRED, /* what fails validation is trouble; zones without signatures are as ever */
+};
+
 struct pn_resolver_settings {
 	struct pn_text_list servers; /* addresses; empty: /etc/resolv.conf */
 	const char *zone_file;       /* or "" */
+	enum pn_dnssec dnssec;
+	const char *trust_anchor;    /* file with the keys of the root; not there: no validation */
 	uint64_t deadline_ms;
 };
 

@@ -28,6 +28,7 @@ struct pn_stream {
 	bool tls_needs_write; /* a read that must write first */
 	bool tls_needs_read;
 	bool is_broken;
+	bool is_deaf; /* the peer: nothing can be written */
 	bool has_finished;
 };
 
@@ -214,7 +215,7 @@ enum pn_stream_result pn_stream_write(struct pn_stream *stream, struct pn_slice 
 {
 	ssize_t result;
 
-	if (stream->is_broken)
+	if (stream->is_broken || stream->is_deaf)
 		return PN_STREAM_BROKEN;
 	if (stream->ssl != NULL) {
 		int done;
@@ -230,7 +231,7 @@ enum pn_stream_result pn_stream_write(struct pn_stream *stream, struct pn_slice 
 	if (result < 0) {
 		if (errno == EAGAIN)
 			return PN_STREAM_AGAIN;
-		stream->is_broken = true;
+		stream->is_deaf = true; /* what it said before can be read */
 		return PN_STREAM_BROKEN;
 	}
 	*written_out = (size_t)result;
@@ -301,7 +302,7 @@ const char *pn_stream_tls_server_name(const struct pn_stream *stream)
 
 void pn_stream_finish_writing(struct pn_stream *stream)
 {
-	if (stream->has_finished || stream->is_broken)
+	if (stream->has_finished || stream->is_broken || stream->is_deaf)
 		return;
 	stream->has_finished = true;
 	if (stream->is_encrypted) {

@@ -37,6 +37,7 @@ void pn_stream_want(struct pn_stream *stream, bool reading, bool writing);
 
 enum pn_stream_result pn_stream_read(struct pn_stream *stream, char *room, size_t size,
 				     size_t *read_out);
+/* BROKEN: nothing can be written any more. Without TLS what the peer said before can be read still. */
 enum pn_stream_result pn_stream_write(struct pn_stream *stream, struct pn_slice bytes,
 				      size_t *written_out);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS contexts, on OpenSSL. */
+/* TLS contexts of servers, on OpenSSL; those of clients are in tls_client.c. */
 #include "io/tls.h"
 
 #include <postern/arena.h>
@@ -57,7 +57,7 @@ static int choose_certificate(SSL *ssl, int *alert, void *user)
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static SSL_CTX *new_context(const SSL_METHOD *method)
+SSL_CTX *pn_tls_context_new(const SSL_METHOD *method)
 {
 	SSL_CTX *context = SSL_CTX_new(method);
 
@@ -201,7 +201,7 @@ enum pn_status pn_tls_server_new(const struct pn_tls_certificate *certificates, 
 	if (server == NULL || (server->contexts = calloc(count, sizeof(SSL_CTX *))) == NULL)
 		abort();
 	for (size_t i = 0; i < count; i++) {
-		SSL_CTX *context = new_context(TLS_server_method());
+		SSL_CTX *context = pn_tls_context_new(TLS_server_method());
 
 		server->contexts[server->count++] = context;
 		SSL_CTX_set_session_id_context(context, (const unsigned char *)"postern", 7);
@@ -234,26 +234,5 @@ SSL *pn_tls_accept(struct pn_tls_server *server)
 	if (ssl == NULL)
 		abort();
 	SSL_set_accept_state(ssl);
-	return ssl;
-}
-
-SSL *pn_tls_connect(const char *verify_name)
-{
-	static SSL_CTX *context;
-	SSL *ssl;
-
-	if (context == NULL) {
-		context = new_context(TLS_client_method());
-		SSL_CTX_set_default_verify_paths(context);
-	}
-	ssl = SSL_new(context);
-	if (ssl == NULL)
-		abort();
-	if (verify_name != NULL) {
-		SSL_set_tlsext_host_name(ssl, verify_name);
-		SSL_set1_host(ssl, verify_name);
-		SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
-	}
-	SSL_set_connect_state(ssl);
 	return ssl;
 }

@@ -32,6 +32,22 @@ void pn_tls_server_free(struct pn_tls_server **server);
 struct ssl_st *pn_tls_accept(struct pn_tls_server *server);
 struct ssl_st *pn_tls_connect(const char *verify_name);
 
+/* A connection that we make. What is NULL is not wanted. */
+struct pn_tls_target {
+	const char *verify_name;  /* host name or IP address that the certificate must be for */
+	const char *server_name;  /* sent (SNI) where verify_name is NULL */
+	const char *trusted_path; /* file of certificates to trust; NULL: the system's */
+	const char *address;      /* sessions of it are resumed; NULL: none */
+};
+
+/* The same for a target. NULL where trusted_path cannot be read; pn_tls_error_text says why. */
+struct ssl_st *pn_tls_connect_to(const struct pn_tls_target *target);
+
+/* For tls_client.c: a context with what holds for both sides. */
+struct ssl_ctx_st;
+struct ssl_method_st;
+struct ssl_ctx_st *pn_tls_context_new(const struct ssl_method_st *method);
+
 /* Whether an error may be worth a retry, and its text from OpenSSL's queue. */
 const char *pn_tls_error_text(char *room, size_t size);
 

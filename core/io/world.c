@@ -4,6 +4,7 @@
 
 #include <postern/clock.h>
 
+#include "io/http.h"
 #include "io/resolver.h"
 
 #include <stdlib.h>
@@ -62,6 +63,7 @@ const struct pn_world pn_world_real = {
 	.monotonic_ns = real_monotonic_ns,
 	.random = real_random,
 	.dns_ask = pn_resolver_ask,
+	.http_ask = pn_http_client_ask,
 };
 
 struct pn_world pn_world = {
@@ -69,6 +71,7 @@ struct pn_world pn_world = {
 	.monotonic_ns = real_monotonic_ns,
 	.random = real_random,
 	.dns_ask = pn_resolver_ask,
+	.http_ask = pn_http_client_ask,
 };
 
 int64_t pn_clock_wall_ms(void)
@@ -94,6 +97,11 @@ void pn_random(void *bytes_out, size_t size)
 void pn_dns_ask(const struct pn_dns_question *question, struct pn_ticket ticket)
 {
 	pn_world.dns_ask(question, ticket);
+}
+
+void pn_http_ask(const struct pn_http_request *request, struct pn_ticket ticket)
+{
+	pn_world.http_ask(request, ticket);
 }
 
 void pn_id_make(char id_out[PN_ID_SIZE])

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one seam to the world: clock, randomness and DNS go through this table.
- * Tests and replay put something else behind it before anything runs.
+ * The one seam to the world: clock, randomness, DNS and requests to web servers go
+ * through this table. Tests and replay put something else behind it before anything
+ * runs.
  */
 #ifndef CORE_IO_WORLD_H
 #define CORE_IO_WORLD_H
 
 #include <postern/dns.h>
+#include <postern/http.h>
 #include <postern/types.h>
 
 struct pn_world {
@@ -14,6 +16,7 @@ struct pn_world {
 	uint64_t (*monotonic_ns)(void);
 	void (*random)(void *bytes, size_t size);
 	void (*dns_ask)(const struct pn_dns_question *question, struct pn_ticket ticket);
+	void (*http_ask)(const struct pn_http_request *request, struct pn_ticket ticket);
 };
 
 /* The world as it is; and the one in use. */

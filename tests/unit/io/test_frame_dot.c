@@ -268,14 +268,53 @@ START_TEST(what_is_stuffed_reads_back_as_exactly_one_message)
 }
 END_TEST
 
+static void collect_much(void *user, struct pn_slice bytes)
+{
+	require(pn_buffer_append(user, bytes) == PN_OK);
+}
+
+/* Content is looked at in windows: what stands across the end of one is found like anywhere else.
+ */
+START_TEST(long_lines_are_stuffed_like_short_ones)
+{
+	static const char alphabet[] = {'\r', '\n', '.', 'x'};
+	char line[600];
+
+	memset(line, 'x', sizeof(line));
+	for (size_t before = 250; before <= 260; before++) {
+		for (size_t number = 0; number < word_count(4, 5); number++) {
+			struct pn_slice word = exact_word(alphabet, 4, 5, number);
+			struct pn_slice text = pn_slice_make(line, before + 300);
+			struct pn_frame_stuff at_once = {0};
+			struct pn_frame_stuff bytewise = {0};
+			struct pn_buffer one, other;
+
+			pn_buffer_init(&one, 4096);
+			pn_buffer_init(&other, 4096);
+			memcpy(line + before, word.data, word.size);
+			pn_frame_stuff(&at_once, text, true, collect_much, &one);
+			for (size_t index = 0; index < text.size; index++)
+				pn_frame_stuff(&bytewise, pn_slice_make(line + index, 1),
+				               index + 1 == text.size, collect_much, &other);
+			require(pn_slice_equal(pn_buffer_slice(&one), pn_buffer_slice(&other)));
+			memset(line + before, 'x', word.size);
+			pn_buffer_clear(&one);
+			pn_buffer_clear(&other);
+			free((char *)word.data);
+		}
+	}
+}
+END_TEST
+
 Suite *frame_dot_suite(void)
 {
-	static const TTest *tests[6];
+	static const TTest *tests[7];
 
 	tests[0] = tells_the_same_content_however_the_bytes_are_cut;
 	tests[1] = no_near_miss_ends_the_data;
 	tests[2] = takes_nothing_behind_the_end;
 	tests[3] = what_is_stuffed_reads_back_as_exactly_one_message;
 	tests[4] = empty_content_is_a_dot_alone;
+	tests[5] = long_lines_are_stuffed_like_short_ones;
 	return suite_of("frame_dot", tests);
 }
