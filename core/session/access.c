@@ -176,7 +176,10 @@ struct pn_slice pn_session_note(const struct pn_session *session, struct pn_slic
 {
 	const struct pn_session_note *note = find_note(session, key);
 
-	return note == NULL ? PN_SLICE_NONE : kept(&note->value);
+	if (note == NULL)
+		return PN_SLICE_NONE;
+	/* An empty note is there all the same. */
+	return note->value.size == 0 ? PN_SLICE("") : kept(&note->value);
 }
 
 struct pn_event *pn_session_event(struct pn_session *session, enum pn_log_level level,

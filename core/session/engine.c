@@ -5,6 +5,7 @@
 #include <postern/clock.h>
 #include <postern/text.h>
 
+#include "session/costs.h"
 #include "session/running.h"
 #include "session/session.h"
 #include "session/ticket.h"
@@ -29,6 +30,8 @@ struct hook_run {
 	uint64_t cpu_ns;
 	size_t journal_mark;
 	enum pn_verdict verdict;
+	bool is_disabled; /* nobody asked it */
+	bool was_late;
 };
 
 struct stage_run {
@@ -74,6 +77,9 @@ static enum pn_verdict verdict_of_failure(const struct hook_run *hook_run)
 
 	switch (hook_run->hook->on_error) {
 	case PN_ON_ERROR_CONTINUE:
+		/* Who can crash a filter must not get past it by that. */
+		if (hook_run->is_disabled)
+			break;
 		return PN_VERDICT_CONTINUE;
 	case PN_ON_ERROR_REJECT:
 		return only_observes(stage) ? PN_VERDICT_CONTINUE : PN_VERDICT_REJECT;
@@ -114,11 +120,16 @@ static void write_trail(struct hook_run *hook_run)
 	trail->last = &entry->next;
 }
 
+/* Where the client has not said anything yet, and is not heard any more. */
+static bool is_of_connection(enum pn_stage stage)
+{
+	return stage == PN_STAGE_CONNECTION_OPEN || stage == PN_STAGE_CONNECTION_SECURED;
+}
+
 /* What the client is told where the hook did not say. */
 static void fill_reply(struct pn_stage_result *result)
 {
-	bool is_connection = result->stage == PN_STAGE_CONNECTION_OPEN ||
-	                     result->stage == PN_STAGE_CONNECTION_SECURED;
+	bool is_connection = is_of_connection(result->stage);
 
 	if (result->reply.code != 0)
 		return;
@@ -128,6 +139,20 @@ static void fill_reply(struct pn_stage_result *result)
 	else if (result->verdict == PN_VERDICT_DEFER || result->verdict == PN_VERDICT_GREYLIST)
 		pn_reply_set(&result->reply, is_connection ? 421 : 451, "4.7.1",
 		             "not now, try again later");
+}
+
+static void count_cost(const struct hook_run *hook_run)
+{
+	const struct pn_hook_call_cost cost = {
+		.stage = hook_run->call.stage,
+		.label = hook_run->hook->label,
+		.cpu_ns = hook_run->cpu_ns,
+		.wall_ns = pn_clock_monotonic_ns() - hook_run->started_ns,
+		.has_failed = hook_run->failure != NULL,
+		.was_late = hook_run->was_late,
+	};
+
+	pn_hook_costs_count(&cost);
 }
 
 /* The hook has spoken (or failed): what of it counts. */
@@ -147,7 +172,12 @@ static void take_verdict(struct hook_run *hook_run, enum pn_verdict verdict)
 		if (run->request.journal.undo != NULL)
 			run->request.journal.undo(run->request.transaction, hook_run->journal_mark);
 	}
+	/* What a shadow changed was for its own eyes. */
+	if (hook_run->hook->mode == PN_HOOK_SHADOW && run->request.journal.undo != NULL &&
+	    !run->request.all_at_once)
+		run->request.journal.undo(run->request.transaction, hook_run->journal_mark);
 	hook_run->verdict = verdict;
+	count_cost(hook_run);
 	write_trail(hook_run);
 	if (verdict == PN_VERDICT_CONTINUE || hook_run->hook->mode != PN_HOOK_DECIDE ||
 	    run->has_ended)
@@ -160,7 +190,10 @@ static void take_verdict(struct hook_run *hook_run, enum pn_verdict verdict)
 	if (hook_run->has_reply)
 		result->reply = hook_run->reply;
 	else if (hook_run->failure != NULL)
-		pn_reply_set(&result->reply, verdict == PN_VERDICT_REJECT ? 554 : 451,
+		pn_reply_set(&result->reply,
+		             verdict == PN_VERDICT_REJECT      ? 554
+		             : is_of_connection(result->stage) ? 421
+		                                               : 451,
 		             verdict == PN_VERDICT_REJECT ? "5.3.0" : "4.3.0",
 		             "local error in processing");
 }
@@ -173,6 +206,7 @@ static void hook_answered(void *user, const struct pn_answer *answer)
 	struct stage_run *run = hook_run->run;
 	enum pn_verdict verdict = hook_run->verdict;
 
+	hook_run->was_late = answer->status == PN_TIMEOUT;
 	if (answer->status != PN_OK && hook_run->failure == NULL)
 		hook_run->failure = answer->status == PN_TIMEOUT ? "no verdict within its time"
 		                                                 : "its answer was lost";
@@ -206,6 +240,14 @@ static bool start_hook(struct stage_run *run, const struct pn_chain_hook *hook)
 	pn_ticket_set_owner(hook_run->call.ticket, request->arena);
 	if (request->journal.mark != NULL)
 		hook_run->journal_mark = request->journal.mark(request->transaction);
+	if (pn_hook_is_disabled(hook->module, hook->label)) {
+		hook_run->is_disabled = true;
+		hook_run->started_ns = pn_clock_monotonic_ns();
+		hook_run->failure = "it is disabled: it took down too many workers";
+		pn_ticket_cancel(hook_run->call.ticket);
+		take_verdict(hook_run, PN_VERDICT_CONTINUE);
+		return false;
+	}
 	pn_running_enter(hook->module, hook->label, request->session_id, request->transaction_id);
 	hook_run->started_ns = pn_clock_monotonic_ns();
 	verdict = hook->run(hook->user, &hook_run->call);

@@ -3,6 +3,9 @@
 #include "session/generation.h"
 
 #include <postern/text.h>
+#include <postern/transport.h>
+
+#include "mail/idna.h"
 
 struct pn_generation *pn_generation_current;
 
@@ -39,12 +42,55 @@ const void *pn_generation_config(const struct pn_generation *generation,
 	return NULL;
 }
 
+const struct pn_instance_use *pn_generation_transport(const struct pn_generation *generation,
+                                                      struct pn_slice name)
+{
+	for (size_t i = 0; i < generation->instance_count; i++) {
+		const struct pn_instance *instance = generation->instances[i].instance;
+
+		if (instance->module->transport != NULL &&
+		    pn_slice_equal(pn_slice_of(instance->name), name))
+			return &generation->instances[i];
+	}
+	return NULL;
+}
+
+const struct pn_instance_use *pn_generation_mx_transport(const struct pn_generation *generation)
+{
+	for (size_t i = 0; i < generation->instance_count; i++) {
+		const struct pn_transport *transport =
+			generation->instances[i].instance->module->transport;
+
+		if (transport != NULL && transport->serves_mx)
+			return &generation->instances[i];
+	}
+	return NULL;
+}
+
+static bool is_ascii(struct pn_slice text)
+{
+	for (size_t i = 0; i < text.size; i++) {
+		if ((unsigned char)text.data[i] >= 0x80)
+			return false;
+	}
+	return true;
+}
+
 const struct pn_domain *pn_generation_domain(const struct pn_generation *generation,
                                              struct pn_slice name)
 {
-	for (size_t i = 0; i < generation->domain_count; i++) {
-		if (pn_slice_equal_ignore_case(pn_slice_of(generation->domains[i].name), name))
-			return &generation->domains[i];
+	const struct pn_domain *found = NULL;
+	struct pn_arena *arena = NULL;
+
+	/* The two ways to write a name are one name (RFC 5890 section 2.3.2.4). */
+	if (!is_ascii(name)) {
+		arena = pn_arena_new();
+		name = pn_domain_to_ascii(arena, name);
 	}
-	return NULL;
+	for (size_t i = 0; i < generation->domain_count && found == NULL && name.size > 0; i++) {
+		if (pn_slice_equal_ignore_case(generation->domains[i].ascii_name, name))
+			found = &generation->domains[i];
+	}
+	pn_arena_free(&arena);
+	return found;
 }

@@ -59,8 +59,36 @@ struct pn_chain {
 /* A domain of ours. */
 struct pn_domain {
 	const char *name;               /* lower case */
+	struct pn_slice ascii_name;     /* as DNS knows it */
 	struct pn_instance *store;      /* home store of its accounts */
 	struct pn_instance *directory;  /* knows its addresses */
+};
+
+/* Limits of a destination that the configuration names: `destination "example.net" { … }`. */
+struct pn_destination_limits {
+	const char *name;             /* a domain, an MX site or a host, lower case; "" for all others */
+	uint32_t connections;         /* at a time, of one queue worker */
+	uint32_t messages_per_connection;
+	uint32_t messages_per_minute;
+};
+
+enum { PN_RETRY_STEPS_MAX = 32 };
+
+/* How the queue is worked on. */
+struct pn_queue_limits {
+	uint32_t connections;         /* of one queue worker */
+	uint32_t memory_rows;         /* that one queue worker holds */
+	uint64_t lifetime_ms;
+	uint64_t bounce_lifetime_ms;
+	uint64_t delay_warning_ms;    /* at least as long as the lifetime: never */
+	uint64_t delivery_deadline_ms; /* of one attempt, the connection included */
+	uint64_t idle_ms;             /* an unused connection is kept for so long */
+	uint64_t retries_ms[PN_RETRY_STEPS_MAX]; /* after the first, second, … failure; the last again */
+	size_t retry_count;
+	uint32_t suspend_after;       /* failures to connect in a row */
+	const struct pn_destination_limits *destinations; /* the first is the default, "" */
+	size_t destination_count;
+	uint32_t max_recipients;      /* in one delivery */
 };
 
 struct pn_generation {
@@ -81,12 +109,17 @@ struct pn_generation {
 	size_t authentication_count;
 
 	struct pn_tls_server *tls; /* certificates; or NULL */
+	struct pn_instance *home;  /* the store that has the queue; NULL: there is no store */
+	struct pn_queue_limits queue;
+	const char *relay;         /* host for mail to other domains; "": by MX */
 
 	/* Limits of the core, one place (config/settings.c has the option rows). */
 	uint64_t memory_per_message;    /* a larger one is written to the store as it comes in */
 	uint64_t max_header_size;
 	uint32_t max_header_fields;
 	uint32_t max_hops;
+	uint64_t proxy_header_ms;
+	uint32_t max_own_hops;
 	uint64_t store_deadline_ms;
 	uint64_t auth_deadline_ms;
 
@@ -106,6 +139,11 @@ void pn_generation_drop(struct pn_generation **generation);
 /* The configuration of an instance in this generation; NULL where it is not part of it. */
 const void *pn_generation_config(const struct pn_generation *generation,
 				 const struct pn_instance *instance);
+
+/* The transport of that name; and the first that takes routes by MX. Or NULL. */
+const struct pn_instance_use *pn_generation_transport(const struct pn_generation *generation,
+						      struct pn_slice name);
+const struct pn_instance_use *pn_generation_mx_transport(const struct pn_generation *generation);
 
 /* The domain of that name (any case), or NULL. */
 const struct pn_domain *pn_generation_domain(const struct pn_generation *generation,

@@ -11,6 +11,7 @@
 #include <postern/job.h>
 
 #include "io/log.h"
+#include "session/proxied.h"
 #include "session/running.h"
 #include "session/ticket.h"
 
@@ -20,23 +21,31 @@ enum {
 	READ_SIZE = 64 * 1024,
 	LINGER_MS = 2000,
 	LINGER_BYTES = 256 * 1024,
+	LAST_WORDS = 64 * 1024,    /* of a server that takes nothing more */
 	INPUT_LIMIT = 1024 * 1024, /* one read and one line that is not whole; never reached */
 };
 
 /* Where bytes are read to before they are framed. Only one session at a time is being fed. */
 static char scratch[READ_SIZE];
 
-static void enter(struct pn_session *session, const char *entry)
+void pn_session_enter(struct pn_session *session, const char *entry)
 {
+	const char *transaction = session->transaction_id != NULL
+	                                  ? session->transaction_id
+	                                  : pn_running_errand_transaction(session->errand);
+
 	session->in_entry = true;
 	pn_running_enter(session->instance != NULL ? session->instance->name
 	                                           : session->protocol->name,
-	                 entry, session->id, session->transaction_id);
+	                 entry, session->id, transaction);
+	pn_running->is_entry = true;
+	pn_running_set_errand(session->errand);
 }
 
-static enum pn_next leave(struct pn_session *session, enum pn_next next)
+enum pn_next pn_session_leave(struct pn_session *session, enum pn_next next)
 {
 	pn_running_leave();
+	pn_running_set_errand(0);
 	session->in_entry = false;
 	session->needs_deadline = true;
 	return next;
@@ -47,8 +56,8 @@ static enum pn_next call_line(struct pn_session *session, enum pn_line_problem p
 {
 	const struct pn_line line = {sizeof(line), problem, text};
 
-	enter(session, "line");
-	return leave(session, session->protocol->line(session, session->state, &line));
+	pn_session_enter(session, "line");
+	return pn_session_leave(session, session->protocol->line(session, session->state, &line));
 }
 
 static enum pn_next call_data(struct pn_session *session, enum pn_line_problem problem,
@@ -56,8 +65,8 @@ static enum pn_next call_data(struct pn_session *session, enum pn_line_problem p
 {
 	const struct pn_data data = {sizeof(data), problem, bytes, is_last};
 
-	enter(session, "data");
-	return leave(session, session->protocol->data(session, session->state, &data));
+	pn_session_enter(session, "data");
+	return pn_session_leave(session, session->protocol->data(session, session->state, &data));
 }
 
 /* One step of a line wait. False: more input is needed. */
@@ -260,6 +269,16 @@ static size_t unsent(const struct pn_session *session)
 	return session->output.size - session->output_done;
 }
 
+/* Nothing is under way: what questions of the last commands used goes back. */
+static void give_back(struct pn_session *session)
+{
+	if ((session->next != PN_NEXT_LINE && session->next != PN_NEXT_ANSWER_OR_LINE) ||
+	    session->tickets != NULL)
+		return;
+	pn_arena_free(&session->steps[0]);
+	pn_arena_free(&session->steps[1]);
+}
+
 static void run_task(struct pn_task *task)
 {
 	struct pn_session *session =
@@ -275,8 +294,9 @@ static void call_drained(struct pn_session *session)
 		session->next = PN_NEXT_CLOSE;
 		return;
 	}
-	enter(session, "drained");
-	session->next = leave(session, session->protocol->drained(session, session->state));
+	pn_session_enter(session, "drained");
+	session->next =
+		pn_session_leave(session, session->protocol->drained(session, session->state));
 }
 
 static void call_event(struct pn_session *session, enum pn_event_kind kind)
@@ -289,8 +309,8 @@ static void call_event(struct pn_session *session, enum pn_event_kind kind)
 			session->next = PN_NEXT_CLOSE;
 		return;
 	}
-	enter(session, "event");
-	next = leave(session, session->protocol->event(session, session->state, &info));
+	pn_session_enter(session, "event");
+	next = pn_session_leave(session, session->protocol->event(session, session->state, &info));
 	if (next == PN_NEXT_CLOSE)
 		session->next = PN_NEXT_CLOSE;
 }
@@ -311,6 +331,28 @@ static void deliver_events(struct pn_session *session)
 			session->close_reason = PN_CLOSE_STOPPING;
 		call_event(session, kinds[i]);
 	}
+}
+
+/* The peer takes nothing more. A server may have said why before it went, and what it said can be
+ * read even now. */
+static void output_failed(struct pn_session *session)
+{
+	size_t size = 1;
+
+	if (!session->is_client || session->phase != PN_PHASE_RUNNING) {
+		pn_session_abort(session, PN_CLOSE_TROUBLE);
+		return;
+	}
+	session->output.size = session->output_done;
+	while (size > 0 && session->input.size < LAST_WORDS &&
+	       pn_stream_read(session->stream, scratch, sizeof(scratch), &size) == PN_STREAM_DONE) {
+		if (pn_buffer_append(&session->input, pn_slice_make(scratch, size)) != PN_OK)
+			break;
+		session->bytes_in += size;
+	}
+	session->input_ended = true;
+	call_event(session, PN_EVENT_PEER_CLOSED);
+	pn_session_abort(session, PN_CLOSE_TROUBLE);
 }
 
 static void begin_closing(struct pn_session *session)
@@ -337,7 +379,7 @@ static void act(struct pn_session *session)
 			break;
 		case PN_NEXT_DRAIN:
 			if (!pn_session_flush(session)) {
-				pn_session_abort(session, PN_CLOSE_TROUBLE);
+				output_failed(session);
 			} else if (unsent(session) <= PN_OUTPUT_LOW) {
 				call_drained(session);
 				goes_on = true;
@@ -428,7 +470,7 @@ void pn_session_settle(struct pn_session *session)
 	    session->phase == PN_PHASE_SPLICED || session->stream == NULL)
 		return;
 	if (session->phase != PN_PHASE_LINGERING && !pn_session_flush(session)) {
-		pn_session_abort(session, PN_CLOSE_TROUBLE);
+		output_failed(session);
 		return;
 	}
 	if (session->phase == PN_PHASE_FLUSHING)
@@ -444,6 +486,7 @@ void pn_session_settle(struct pn_session *session)
 		if (session->phase >= PN_PHASE_ENDING)
 			return;
 	}
+	give_back(session);
 	set_deadline(session);
 	if (session->phase == PN_PHASE_RUNNING && can_go_on(session))
 		pn_task_queue(&session->task);
@@ -540,8 +583,9 @@ void pn_session_answered(struct pn_session *session, const struct pn_answer *ans
 
 	if (session->phase != PN_PHASE_RUNNING)
 		return;
-	enter(session, "answered");
-	next = leave(session, session->protocol->answered(session, session->state, answer));
+	pn_session_enter(session, "answered");
+	next = pn_session_leave(session,
+	                        session->protocol->answered(session, session->state, answer));
 	pn_session_proceed(session, next);
 }
 
@@ -572,6 +616,7 @@ struct pn_session *pn_session_new(struct pn_generation *generation, struct pn_in
 	}
 	session->magic = PN_SESSION_MAGIC;
 	session->arena = arena;
+	session->errand = pn_running_errand();
 	session->generation = pn_generation_keep(generation);
 	session->instance = instance;
 	session->config = instance == NULL ? NULL : pn_generation_config(generation, instance);
@@ -665,9 +710,9 @@ static void closed(void *user, const struct pn_stage_result *result)
 	pn_ticket_cancel_session(session);
 	release(session, &session->transaction_attachment);
 	if (session->protocol->close != NULL) {
-		enter(session, "close");
+		pn_session_enter(session, "close");
 		session->protocol->close(session, session->state, session->close_reason);
-		(void)leave(session, PN_NEXT_CLOSE);
+		(void)pn_session_leave(session, PN_NEXT_CLOSE);
 	}
 	release(session, &session->watch_attachment);
 	release(session, &session->login_attachment);
@@ -738,6 +783,7 @@ void pn_sessions_stop(void)
 	const struct pn_session_event_info info = {.struct_size = sizeof(info),
 	                                           .kind = PN_EVENT_STOPPING};
 
+	pn_proxied_stop();
 	for (struct pn_session *session = sessions.first; session != NULL;
 	     session = session->next_session)
 		pn_session_raise(session, &info);
@@ -757,7 +803,7 @@ void pn_sessions_end(void)
 
 void pn_sessions_free(void)
 {
-	/* Their tasks may never get their turn. */
+	/* Their errands may never get their turn. */
 	while (sessions.first != NULL) {
 		struct pn_session *session = sessions.first;
 

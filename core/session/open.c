@@ -32,9 +32,8 @@ static void run_open(struct pn_session *session, enum pn_answer_kind kind, enum 
 
 	session->phase = PN_PHASE_RUNNING;
 	session->was_opened = true;
-	session->in_entry = true;
-	next = session->protocol->open(session, session->state, &answer);
-	session->in_entry = false;
+	pn_session_enter(session, "open");
+	next = pn_session_leave(session, session->protocol->open(session, session->state, &answer));
 	pn_session_proceed(session, next);
 }
 
@@ -208,6 +207,9 @@ void pn_session_continue_handshake(struct pn_session *session)
 
 void pn_session_start_handshake(struct pn_session *session)
 {
+	struct ssl_st *ssl;
+	char why[256];
+
 	/* RFC 3207 section 6: what was sent in the clear before TLS must not act after it. */
 	if (session->input.size > 0) {
 		struct pn_event *event = pn_session_event(session, PN_LOG_WARNING, "tls");
@@ -228,9 +230,13 @@ void pn_session_start_handshake(struct pn_session *session)
 	}
 	session->phase = PN_PHASE_HANDSHAKE;
 	session->tls_allowed = false;
-	pn_stream_set_tls(session->stream, session->is_client
-	                                           ? pn_tls_connect(session->tls_name)
-	                                           : pn_tls_accept(session->generation->tls));
+	ssl = session->is_client ? pn_tls_connect_to(session->tls_target)
+	                         : pn_tls_accept(session->generation->tls);
+	if (ssl == NULL) {
+		pn_session_secured(session, false, pn_tls_error_text(why, sizeof(why)));
+		return;
+	}
+	pn_stream_set_tls(session->stream, ssl);
 	pn_timer_set(session->deadline, HANDSHAKE_MS);
 	pn_session_continue_handshake(session);
 }
@@ -259,13 +265,34 @@ void pn_session_accept(const struct pn_accepted *accepted)
 		pn_session_opened(session);
 }
 
-enum pn_status pn_connect(struct pn_instance *instance, const struct pn_connect *request,
+static const char *keep_text(struct pn_session *session, const char *text)
+{
+	return text == NULL ? NULL : pn_arena_keep_text(session->arena, pn_slice_of(text));
+}
+
+static void keep_target(struct pn_session *session, const struct pn_connect *request)
+{
+	struct pn_tls_target *target = PN_ARENA_NEW(session->arena, struct pn_tls_target);
+
+	target->address = keep_text(session, request->address);
+	target->verify_name = keep_text(session, request->tls_name);
+	target->server_name = keep_text(session, request->tls_server_name);
+	target->trusted_path = keep_text(session, request->tls_trusted);
+	session->tls_target = target;
+}
+
+enum pn_status pn_connect(struct pn_instance *instance, const struct pn_connect *given,
                           struct pn_error *error)
 {
+	struct pn_connect whole = {.struct_size = sizeof(whole)};
+	const struct pn_connect *request = &whole;
 	struct pn_socket_address address;
 	struct pn_session *session;
 	int descriptor;
 
+	/* A module of an older interface knows fewer fields. */
+	memcpy(&whole, given,
+	       given->struct_size < sizeof(whole) ? given->struct_size : sizeof(whole));
 	if (pn_socket_parse(request->address, &address, error) != PN_OK ||
 	    pn_socket_connect(&address, request->source_address, &descriptor, error) != PN_OK)
 		return PN_FAILED;
@@ -277,9 +304,7 @@ enum pn_status pn_connect(struct pn_instance *instance, const struct pn_connect 
 	session->user = request->user;
 	session->listener = "";
 	session->tls_at_once = request->tls_at_once;
-	if (request->tls_name != NULL)
-		session->tls_name =
-			pn_arena_keep_text(session->arena, pn_slice_of(request->tls_name));
+	keep_target(session, request);
 	snprintf(session->peer, sizeof(session->peer), "%s", request->address);
 	session->peer_is_loopback =
 		pn_socket_is_loopback((const struct sockaddr *)&address.storage);

@@ -50,6 +50,11 @@ void pn_session_write_stuffed(struct pn_session *session, struct pn_slice bytes,
 		memset(&session->stuff, 0, sizeof(session->stuff));
 }
 
+struct pn_slice pn_session_unread(const struct pn_session *session)
+{
+	return pn_buffer_slice(&session->input);
+}
+
 bool pn_session_output_is_high(const struct pn_session *session)
 {
 	return session->output.size - session->output_done > PN_OUTPUT_HIGH;

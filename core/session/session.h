@@ -116,12 +116,13 @@ struct pn_session {
 	char peer[PN_ADDRESS_TEXT_SIZE];
 	uint16_t peer_port;
 	const char *listener;
-	const char *tls_name;
+	const struct pn_tls_target *tls_target; /* of a connection that we make */
 	struct pn_kept_text hello;
 	struct pn_slice identity;
 	const struct pn_account *account;
 	struct pn_transaction *transaction;
 	const char *transaction_id; /* of it; or NULL */
+	uint64_t errand;              /* it was opened on behalf of; see running.h */
 	struct pn_session_note *notes;
 	uint32_t auth_failures;
 
@@ -181,6 +182,10 @@ struct pn_session *pn_session_new(struct pn_generation *generation, struct pn_in
 /* Memory for one question to a stage, the directory or the login: lives until the question after the
  * next is asked, so that a client that asks for ever takes no more. */
 struct pn_arena *pn_session_step_arena(struct pn_session *session);
+
+/* Around each call of an entry: whoever looks at the slot knows what runs, and for what message. */
+void pn_session_enter(struct pn_session *session, const char *entry);
+enum pn_next pn_session_leave(struct pn_session *session, enum pn_next next);
 
 /* machine.c: what the other files of this folder use */
 void pn_session_proceed(struct pn_session *session, enum pn_next next);

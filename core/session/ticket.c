@@ -13,6 +13,7 @@
 #include <postern/job.h>
 
 #include "io/loop.h"
+#include "session/running.h"
 #include "session/session.h"
 
 #include <stdlib.h>
@@ -33,7 +34,8 @@ struct slot {
 	pn_answered_function *answered; /* NULL: the protocol's entry */
 	void *user;
 	const void *owner;
-	uint64_t deadline_ms; /* monotonic; 0: none, or timer */
+	struct pn_running_note *note; /* who asked, for what message; or NULL */
+	uint64_t deadline_ms;         /* monotonic; 0: none, or timer */
 	struct pn_timer *timer;
 
 	/* The answer, while it waits. */
@@ -56,6 +58,7 @@ static struct {
 	struct slot **ready_last;
 	struct pn_task deliver;
 	struct pn_timer *sweep;
+	void (**kept_release)(void *result); /* see pn_ticket_keep_result */
 } tickets = {.ready_last = &tickets.ready_first};
 
 static struct slot *slot_at(uint32_t index)
@@ -130,6 +133,8 @@ static void close_slot(struct slot *slot)
 	leave_session(slot);
 	slot->generation++;
 	tickets.open_count--;
+	pn_running_note_free(slot->note);
+	slot->note = NULL;
 	if (!slot->has_answer) {
 		slot->session_next = tickets.free;
 		tickets.free = slot;
@@ -154,17 +159,23 @@ static void deliver_one(struct slot *slot)
 
 	slot->has_answer = false;
 	if (is_open) {
+		/* A crash in what follows is that of the message which was asked for. */
+		pn_running_resume(slot->note);
 		close_slot(slot);
 		if (answered != NULL)
 			answered(user, &answer);
 		else
 			pn_session_answered(session, &answer);
+		pn_running_leave();
 	} else {
 		slot->session_next = tickets.free;
 		tickets.free = slot;
 	}
-	if (release != NULL)
+	if (tickets.kept_release != NULL)
+		*tickets.kept_release = release;
+	else if (release != NULL)
 		release((void *)answer.result);
+	tickets.kept_release = NULL;
 	free((void *)answer.error);
 }
 
@@ -253,6 +264,9 @@ struct pn_ticket pn_ticket_open(struct pn_session *session, pn_answered_function
 {
 	struct pn_ticket ticket = pn_ticket_open_unlimited(session, answered, user);
 
+	/* An entry is told of by itself. */
+	if (answered != NULL)
+		find(ticket)->note = pn_running_note();
 	pn_ticket_set_deadline(ticket, deadline_ms == 0 ? 1 : deadline_ms);
 	return ticket;
 }
@@ -296,8 +310,14 @@ bool pn_ticket_answer(struct pn_ticket ticket, enum pn_answer_kind kind, enum pn
 	*tickets.ready_last = slot;
 	tickets.ready_last = &slot->ready_next;
 	tickets.deliver.run = deliver;
-	pn_task_queue(&tickets.deliver);
+	pn_task_queue_first(&tickets.deliver);
 	return true;
+}
+
+void pn_ticket_keep_result(void (**release_out)(void *result))
+{
+	*release_out = NULL;
+	tickets.kept_release = release_out;
 }
 
 void pn_ticket_cancel(struct pn_ticket ticket)
@@ -306,6 +326,13 @@ void pn_ticket_cancel(struct pn_ticket ticket)
 
 	if (slot != NULL)
 		close_slot(slot);
+}
+
+struct pn_session *pn_ticket_session(struct pn_ticket ticket)
+{
+	const struct slot *slot = find(ticket);
+
+	return slot == NULL ? NULL : slot->session;
 }
 
 void pn_ticket_set_owner(struct pn_ticket ticket, const void *owner)

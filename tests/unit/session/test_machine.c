@@ -19,6 +19,7 @@
 #include "io/job.h"
 #include "io/log.h"
 #include "io/loop.h"
+#include "session/running.h"
 #include "session/session.h"
 #include "session/ticket.h"
 
@@ -832,6 +833,70 @@ START_TEST(a_job_that_waits_does_not_hold_up_the_next)
 }
 END_TEST
 
+/* ---- what runs, and for what message ---- */
+
+static struct pn_running running_when_answered;
+
+static void note_what_runs(void *user, const struct pn_answer *answer)
+{
+	(void)user;
+	(void)answer;
+	running_when_answered = *pn_running;
+	pn_loop_stop();
+}
+
+static struct pn_running run_until_answered(struct pn_ticket ticket)
+{
+	ck_assert(pn_ticket_answer(ticket, PN_ANSWER_CUSTOM, PN_OK, NULL, NULL, NULL));
+	awaited = "the answer";
+	pn_timer_set(watchdog, WATCHDOG_MS);
+	pn_loop_run();
+	pn_timer_stop(watchdog);
+	ck_assert_str_eq(pn_running->module, "");
+	return running_when_answered;
+}
+
+START_TEST(an_answer_is_heard_in_the_name_of_who_asked)
+{
+	struct pn_ticket ticket, nobodys;
+	struct pn_running seen_then;
+
+	nobodys = pn_ticket_open(NULL, note_what_runs, NULL, 60000);
+	pn_running_enter("judges", "wait", "s1", "t1");
+	ticket = pn_ticket_open(NULL, note_what_runs, NULL, 60000);
+	pn_running_leave();
+	/* What the message is came to be known only meanwhile. */
+	pn_running_digest("t1", 17);
+	seen_then = run_until_answered(ticket);
+	ck_assert_str_eq(seen_then.module, "judges");
+	ck_assert_str_eq(seen_then.hook, "wait");
+	ck_assert_str_eq(seen_then.transaction, "t1");
+	ck_assert_uint_eq(seen_then.digest, 17);
+	seen_then = run_until_answered(nobodys);
+	ck_assert_str_eq(seen_then.module, "");
+	ck_assert_uint_eq(seen_then.digest, 0);
+	pn_running_digest("t1", 0);
+}
+END_TEST
+
+/* A cancelled one gives its note back; the next one has its own. */
+START_TEST(who_asked_is_forgotten_with_the_ticket)
+{
+	struct pn_ticket ticket;
+
+	for (int i = 0; i < 1000; i++) {
+		pn_running_enter("judges", "wait", "s1", "t1");
+		ticket = pn_ticket_open(NULL, note_what_runs, NULL, 60000);
+		pn_running_leave();
+		pn_ticket_cancel(ticket);
+	}
+	pn_running_enter("judges", "other", "s2", "t2");
+	ticket = pn_ticket_open(NULL, note_what_runs, NULL, 60000);
+	pn_running_leave();
+	ck_assert_str_eq(run_until_answered(ticket).transaction, "t2");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("session");
@@ -867,6 +932,8 @@ int main(void)
 	tcase_add_test(cases, a_session_of_ours_hears_that_its_peer_has_sent_everything);
 	tcase_add_test(cases, a_session_of_ours_may_close_with_its_peer_in_the_middle_of_data);
 	tcase_add_test(cases, a_job_that_waits_does_not_hold_up_the_next);
+	tcase_add_test(cases, an_answer_is_heard_in_the_name_of_who_asked);
+	tcase_add_test(cases, who_asked_is_forgotten_with_the_ticket);
 	suite_add_tcase(suite, cases);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
