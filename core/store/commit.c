@@ -5,6 +5,7 @@
  * the ticket is answered, and the commit goes. Loop thread.
  */
 #include <postern/store.h>
+#include <postern/text.h>
 
 #include "session/ticket.h"
 #include "store/account.h"
@@ -74,6 +75,19 @@ struct pn_mutation *pn_commit_add(struct pn_commit *commit, enum pn_mutation_kin
 	return mutation;
 }
 
+/* What the directory says of the account's quota counts for everything that makes it grow. */
+static void set_quota(struct commit_box *box)
+{
+	for (size_t i = 0; i < box->commit.mutation_count; i++) {
+		struct pn_mutation *mutation = &box->mutations[i];
+
+		if ((mutation->kind == PN_MUTATION_APPEND || mutation->kind == PN_MUTATION_COPY) &&
+		    mutation->max_account_bytes == 0 &&
+		    pn_slice_equal(mutation->account, box->account.name))
+			mutation->max_account_bytes = box->account.quota_bytes;
+	}
+}
+
 void pn_store_commit(const struct pn_account *account, struct pn_commit *commit,
                      struct pn_ticket ticket)
 {
@@ -81,10 +95,11 @@ void pn_store_commit(const struct pn_account *account, struct pn_commit *commit,
 
 	box->account = *account;
 	box->ticket = ticket;
+	set_quota(box);
 	account->entries->commit(account->state, commit);
 }
 
-static void tell_watchers(const struct pn_commit *commit)
+static void tell_watchers(const struct pn_commit *commit, const struct pn_session *by)
 {
 	struct pn_slice last = PN_SLICE_NONE;
 
@@ -94,7 +109,7 @@ static void tell_watchers(const struct pn_commit *commit)
 		if (name.size == 0 ||
 		    (name.size == last.size && memcmp(name.data, last.data, name.size) == 0))
 			continue;
-		pn_watch_changed(name);
+		pn_watch_changed(name, by);
 		last = name;
 	}
 }
@@ -105,7 +120,7 @@ void pn_commit_done(struct pn_commit *commit, enum pn_status status)
 
 	/* What failed may be there all the same. */
 	if (status == PN_OK || status == PN_FAILED)
-		tell_watchers(commit);
+		tell_watchers(commit, pn_ticket_session(box->ticket));
 	pn_ticket_answer(box->ticket, PN_ANSWER_STORE, status, commit, free_commit,
 	                 status == PN_OK ? NULL : &commit->error);
 }

@@ -144,20 +144,38 @@ static const struct pn_domain *domain_of(const struct lookup *lookup, const stru
 	return pn_generation_domain(lookup->generation, target->address.domain);
 }
 
+/* The address with its domain as the configuration writes it, which is how a directory knows it. */
+static struct pn_address as_configured(struct lookup *lookup, const struct pn_address *address,
+                                       const struct pn_domain *domain)
+{
+	struct pn_slice name = pn_slice_of(domain->name);
+	struct pn_slice before =
+		pn_slice_make(address->text.data, address->text.size - address->domain.size);
+	struct pn_address result = *address;
+
+	if (pn_slice_equal_ignore_case(address->domain, name) ||
+	    pn_address_parse(pn_slice_of(pn_arena_print(lookup->arena, "%.*s%s",
+	                                                PN_SLICE_ARGS(before), domain->name)),
+	                     true, lookup->arena, &result) != PN_OK)
+		return *address;
+	return result;
+}
+
 /* Asks the directory of the target that is next: on the loop, or on a worker thread where it
  * blocks. */
 static enum pn_status ask_directory(void *argument, struct pn_error *error)
 {
 	struct lookup *lookup = argument;
 	const struct target *target = &lookup->targets[lookup->next_target];
-	const struct pn_instance *instance = domain_of(lookup, target)->directory;
+	const struct pn_domain *domain = domain_of(lookup, target);
+	const struct pn_instance *instance = domain->directory;
+	const struct pn_address address = as_configured(lookup, &target->address, domain);
 
 	(void)error;
 	memset(&lookup->entry, 0, sizeof(lookup->entry));
 	lookup->entry.struct_size = sizeof(lookup->entry);
-	lookup->status = instance->module->directory->lookup(instance->state, &target->address,
-	                                                     lookup->arena, &lookup->entry,
-	                                                     &lookup->result.error);
+	lookup->status = instance->module->directory->lookup(
+		instance->state, &address, lookup->arena, &lookup->entry, &lookup->result.error);
 	return PN_OK;
 }
 

@@ -151,8 +151,11 @@ static void account_found(void *user, const struct pn_lookup_result *result)
 
 	/* An identity without an account here may still send; reading mail needs one. */
 	if (result->outcome == PN_LOOKUP_FOUND && result->account_count == 1) {
-		session->account = pn_account_new(session->arena, result->accounts[0].name,
-		                                  result->accounts[0].store);
+		struct pn_account *account = pn_account_new(
+			session->arena, result->accounts[0].name, result->accounts[0].store);
+
+		account->quota_bytes = result->accounts[0].quota_bytes;
+		session->account = account;
 	} else if (result->outcome == PN_LOOKUP_FAILED) {
 		attempt->error = result->error;
 		end_attempt(attempt, PN_SASL_TEMPORARY, NULL);

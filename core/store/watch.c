@@ -37,11 +37,11 @@ static void raise_changed(struct watcher *watcher)
 	pn_session_raise(watcher->session, &info);
 }
 
-void pn_watch_changed(struct pn_slice account)
+void pn_watch_changed(struct pn_slice account, const struct pn_session *by)
 {
 	for (struct watcher *watcher = watchers[bucket_of(account)]; watcher != NULL;
 	     watcher = watcher->next) {
-		if (pn_slice_equal(watcher->account, account))
+		if (watcher->session != by && pn_slice_equal(watcher->account, account))
 			raise_changed(watcher);
 	}
 	if (pn_change_bus.changed != NULL)
@@ -95,5 +95,5 @@ void pn_store_watch(struct pn_session *session, const struct pn_account *account
 void pn_store_changed(struct pn_instance *instance, struct pn_slice account)
 {
 	(void)instance;
-	pn_watch_changed(account);
+	pn_watch_changed(account, NULL);
 }

@@ -13,12 +13,14 @@ struct pn_change_bus {
 	void (*changed)(struct pn_slice account);   /* tell the others */
 	uint32_t (*bucket)(struct pn_slice account); /* what pn_watch_woken is called with */
 	void (*watching)(bool any);                  /* whether this worker wants to be woken */
+	void (*queued)(void);                        /* rows were put into the queue: tell its workers */
 };
 
 extern struct pn_change_bus pn_change_bus;
 
-/* An account was changed here: its watchers in this worker hear of it, and the other workers. */
-void pn_watch_changed(struct pn_slice account);
+/* An account was changed here: its watchers in this worker hear of it, and the other workers; but not
+ * `by`, the session that did it and knows (NULL: nobody's doing). */
+void pn_watch_changed(struct pn_slice account, const struct pn_session *by);
 
 /* Accounts of a bucket may have been changed by another worker. */
 void pn_watch_woken(uint32_t bucket);

@@ -5,6 +5,8 @@
 
 #include <postern/store.h>
 
+#include "suites.h"
+
 static struct pn_uid_set set_of(struct pn_arena *arena, const uint32_t *uids, size_t count)
 {
 	return pn_uid_set_of(arena, uids, count);
@@ -90,12 +92,10 @@ START_TEST(random_sets_agree_with_a_plain_list)
 }
 END_TEST
 
-int main(void)
+Suite *uid_set_suite(void)
 {
-	Suite *suite = suite_create("store");
+	Suite *suite = suite_create("uid_set");
 	TCase *cases = tcase_create("uid_set");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(cases, empty_set_has_nothing);
 	tcase_add_test(cases, neighbours_become_one_range);
@@ -103,9 +103,5 @@ int main(void)
 	tcase_add_test(cases, the_whole_space_is_counted);
 	tcase_add_test(cases, random_sets_agree_with_a_plain_list);
 	suite_add_tcase(suite, cases);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return suite;
 }
