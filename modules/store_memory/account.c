@@ -178,6 +178,7 @@ struct memory_mailbox *mailbox_add(struct memory_store *store, struct memory_acc
 	mailbox->name = pn_arena_keep(account->arena, name);
 	mailbox->uid_validity = store->last_uid_validity;
 	mailbox->uid_next = 1;
+	mailbox->recent_uid = 1;
 	mailbox->highest_modseq = ++account->modseq;
 	return mailbox;
 }

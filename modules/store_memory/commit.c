@@ -170,6 +170,8 @@ static enum pn_status append(struct memory_work *work)
 		status = make_mailbox(work, mutation->name, 0, true);
 	if (status != PN_OK)
 		return status;
+	if (mutation->uid != 0 && mutation->uid < work->mailbox->uid_next)
+		return fail(work, PN_CONFLICT, "this UID was given already");
 	status = find_body(work, &body);
 	if (status == PN_OK)
 		status = check_quota(work, body->bytes.size);
@@ -177,6 +179,8 @@ static enum pn_status append(struct memory_work *work)
 		status = keyword_bits(work, work->mailbox, &mutation->flags, true, &bits);
 	if (status != PN_OK)
 		return status;
+	if (mutation->uid != 0)
+		work->mailbox->uid_next = mutation->uid;
 	work->account->modseq++;
 	row = row_add(work->account, work->mailbox);
 	row->system_flags = mutation->flags.system;
@@ -243,7 +247,8 @@ enum pn_status copy_row(struct memory_work *work, size_t index, struct memory_ma
 static void expunge_row(struct memory_work *work, struct memory_row *row)
 {
 	row->is_expunged = true;
-	row->modseq = work->mailbox->highest_modseq = work->account->modseq;
+	row->modseq = row->expunged_modseq = work->account->modseq;
+	work->mailbox->highest_modseq = work->account->modseq;
 }
 
 static enum pn_status copy(struct memory_work *work, bool is_move)
@@ -301,7 +306,8 @@ static enum pn_status set_flags(struct memory_work *work)
 		struct memory_row *row = &work->mailbox->rows[i];
 		struct memory_row old = *row;
 
-		if (row->is_expunged || !pn_uid_set_has(mutation->uids, row->uid))
+		/* Expunged ones too: who was not told that they are gone goes on using them. */
+		if (!pn_uid_set_has(mutation->uids, row->uid))
 			continue;
 		if (mutation->unchanged_since != 0 && row->modseq > mutation->unchanged_since) {
 			modified.uids[modified.count++] = row->uid;
@@ -319,6 +325,9 @@ static enum pn_status set_flags(struct memory_work *work)
 		}
 		if (row->system_flags == old.system_flags && row->keywords == old.keywords)
 			continue;
+		if (mutation->unchanged_since == 0 && mutation->known_modseq != 0 &&
+		    old.modseq > mutation->known_modseq)
+			modified.uids[modified.count++] = row->uid;
 		if (touched.count == 0)
 			work->account->modseq++;
 		touched.uids[touched.count++] = row->uid;
@@ -348,6 +357,42 @@ static enum pn_status expunge(struct memory_work *work)
 	return PN_OK;
 }
 
+/* Messages up to the last of the set were shown to somebody. */
+static enum pn_status set_recent(struct memory_work *work)
+{
+	struct pn_uid_set uids = work->mutation->uids;
+	uint32_t last = work->mailbox->uid_next - 1;
+
+	if (uids.count == 0)
+		return PN_OK;
+	if (last > uids.ranges[uids.count - 1].last)
+		last = uids.ranges[uids.count - 1].last;
+	if (work->mailbox->recent_uid <= last)
+		work->mailbox->recent_uid = last + 1;
+	return PN_OK;
+}
+
+/* The UIDs of another server. */
+static enum pn_status take_uids(struct memory_work *work)
+{
+	const struct pn_mutation *mutation = work->mutation;
+	struct memory_mailbox *mailbox = work->mailbox;
+
+	if (mutation->uid_validity != 0 && mutation->uid_validity != mailbox->uid_validity) {
+		if (mailbox->uid_next != 1)
+			return fail(work, PN_CONFLICT,
+			            "the mailbox has had messages under another UIDVALIDITY");
+		mailbox->uid_validity = mutation->uid_validity;
+		if (work->store->last_uid_validity < mailbox->uid_validity)
+			work->store->last_uid_validity = mailbox->uid_validity;
+	}
+	if (mutation->uid > mailbox->uid_next)
+		mailbox->uid_next = mutation->uid;
+	work->result->uid_validity = mailbox->uid_validity;
+	work->account->modseq++;
+	return PN_OK;
+}
+
 static enum pn_status change_rows(struct memory_work *work)
 {
 	enum pn_status status = find_mailbox(work);
@@ -363,6 +408,10 @@ static enum pn_status change_rows(struct memory_work *work)
 		return copy(work, true);
 	case PN_MUTATION_FLAGS:
 		return set_flags(work);
+	case PN_MUTATION_RECENT:
+		return set_recent(work);
+	case PN_MUTATION_UIDS:
+		return take_uids(work);
 	default:
 		return expunge(work);
 	}
@@ -413,8 +462,8 @@ static enum pn_status change_queue(struct memory_work *work)
 		return PN_OK;
 	}
 	status = mutation->kind == PN_MUTATION_QUEUE_UPDATE
-	                 ? queue_update(&work->queue, mutation->queue_row)
-	                 : queue_done(&work->queue, mutation->queue_row->id);
+	                 ? queue_update(&work->queue, mutation, &work->result->was_there)
+	                 : queue_done(&work->queue, mutation, &work->result->was_there);
 	return status == PN_OK ? PN_OK : fail(work, status, "there is no such queue row");
 }
 
@@ -428,9 +477,9 @@ static enum pn_status apply(struct memory_work *work)
 		return change_account(work);
 	if (kind == PN_MUTATION_APPEND)
 		return append(work);
-	if (kind > PN_MUTATION_QUEUE_DONE)
+	if (kind > PN_MUTATION_UIDS)
 		return fail(work, PN_CONFLICT, "this store does not know the mutation");
-	if (kind >= PN_MUTATION_QUEUE_PUT)
+	if (kind >= PN_MUTATION_QUEUE_PUT && kind <= PN_MUTATION_QUEUE_DONE)
 		return change_queue(work);
 	work->account = draft_of(work, work->mutation->account);
 	if (work->account == NULL)

@@ -88,6 +88,7 @@ static enum pn_status move_inbox(struct memory_work *work, struct pn_slice name)
 			continue;
 		status = copy_row(work, i, from, target, &uid);
 		from->rows[i].is_expunged = true;
+		from->rows[i].expunged_modseq = work->account->modseq;
 		from->rows[i].modseq = from->highest_modseq = work->account->modseq;
 	}
 	return status;

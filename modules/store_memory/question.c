@@ -128,6 +128,18 @@ static struct pn_mailbox_info *entry(struct pn_mailbox_info *infos, size_t *coun
 	return &infos[(*count)++];
 }
 
+static const uint32_t *recent_uids(struct memory_account *account,
+                                   const struct pn_mailbox_info *infos, size_t count,
+                                   struct pn_arena *arena)
+{
+	uint32_t *recent = PN_ARENA_ARRAY(arena, count, uint32_t);
+
+	for (size_t i = 0; i < count; i++)
+		if (infos[i].id != 0)
+			recent[i] = mailbox_by_id(account, infos[i].id)->recent_uid;
+	return recent;
+}
+
 enum pn_status memory_mailboxes(void *instance, struct pn_store_call *call,
                                 const struct pn_mailboxes_request *request,
                                 struct pn_mailboxes *result)
@@ -165,6 +177,7 @@ enum pn_status memory_mailboxes(void *instance, struct pn_store_call *call,
 		return PN_NOT_FOUND;
 	if (result->count != 0)
 		qsort(infos, result->count, sizeof(*infos), by_name);
+	result->recent_uids = recent_uids(account, infos, result->count, call->arena);
 	result->mailboxes = infos;
 	result->mailbox_size = sizeof(*infos);
 	result->modseq = account->modseq;
@@ -211,6 +224,7 @@ enum pn_status memory_view(void *instance, struct pn_store_call *call,
 	result->modseq = account->modseq;
 	result->keywords = words;
 	result->keyword_count = mailbox->keyword_count;
+	result->recent_uid = mailbox->recent_uid;
 	return PN_OK;
 }
 
@@ -264,7 +278,8 @@ enum pn_status memory_changes(void *instance, struct pn_store_call *call,
 		if (row->modseq <= request->since || row->uid < request->from_uid)
 			continue;
 		if (row->is_expunged) {
-			gone[gone_count++] = row->uid;
+			if (row->expunged_modseq > request->since)
+				gone[gone_count++] = row->uid;
 			continue;
 		}
 		if (result->count == request->max_rows) {
@@ -298,5 +313,34 @@ enum pn_status memory_body_read(void *instance, struct pn_store_call *call,
 	if (bytes.size > request->max_size)
 		bytes.size = request->max_size;
 	result->bytes = pn_arena_keep(call->arena, bytes);
+	return PN_OK;
+}
+
+enum pn_status memory_bodies(void *instance, struct pn_store_call *call,
+                             const struct pn_bodies_request *request, struct pn_bodies *result)
+{
+	struct pn_body_entry *entries =
+		PN_ARENA_ARRAY(call->arena, request->count, struct pn_body_entry);
+	size_t left = request->max_size;
+
+	result->entries = entries;
+	result->entry_size = sizeof(*entries);
+	for (size_t i = 0; i < request->count; i++) {
+		const struct memory_body *body = body_find(instance, request->bodies[i]);
+		size_t size = body == NULL ? 0 : body->bytes.size;
+		struct pn_body_entry *entry = &entries[i];
+
+		if (size > left && size <= request->max_size)
+			break;
+		result->count++;
+		if (body == NULL) {
+			entry->status = PN_NOT_FOUND;
+		} else if (size > left) {
+			entry->status = PN_LIMIT;
+		} else {
+			entry->bytes = pn_arena_keep(call->arena, body->bytes);
+			left -= size;
+		}
+	}
 	return PN_OK;
 }

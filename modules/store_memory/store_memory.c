@@ -59,6 +59,7 @@ static const struct pn_store memory_entries = {
 	.body_append = memory_body_append,
 	.body_discard = memory_body_discard,
 	.commit = memory_commit,
+	.bodies = memory_bodies,
 };
 
 PN_MODULE(store_memory, .version = "0.1",

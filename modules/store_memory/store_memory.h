@@ -31,6 +31,7 @@ struct memory_row {
 	uint32_t uid;
 	bool is_expunged;
 	uint64_t modseq;
+	uint64_t expunged_modseq;
 	uint32_t system_flags;
 	uint64_t keywords; /* bits */
 	int64_t internal_date_ms;
@@ -44,6 +45,7 @@ struct memory_mailbox {
 	uint32_t attributes;
 	uint32_t uid_validity;
 	uint32_t uid_next;
+	uint32_t recent_uid;
 	uint64_t highest_modseq;
 	struct memory_row *rows; /* ascending by UID, expunged ones too */
 	size_t row_count;
@@ -128,8 +130,10 @@ void queue_copy(const struct memory_queue *queue, struct memory_queue *copy);
 void queue_free(struct memory_queue *queue);
 uint64_t queue_put(struct memory_queue *queue, const struct pn_queue_row *row,
 		   struct pn_body_id body);
-enum pn_status queue_update(struct memory_queue *queue, const struct pn_queue_row *row);
-enum pn_status queue_done(struct memory_queue *queue, uint64_t id);
+enum pn_status queue_update(struct memory_queue *queue, const struct pn_mutation *mutation,
+			    bool *was_there);
+enum pn_status queue_done(struct memory_queue *queue, const struct pn_mutation *mutation,
+			  bool *was_there);
 enum pn_status memory_queue_rows(void *instance, struct pn_store_call *call,
 				 const struct pn_queue_request *request,
 				 struct pn_queue_rows *result);
@@ -174,5 +178,7 @@ enum pn_status memory_changes(void *instance, struct pn_store_call *call,
 enum pn_status memory_body_read(void *instance, struct pn_store_call *call,
 				const struct pn_body_request *request,
 				struct pn_body_piece *result);
+enum pn_status memory_bodies(void *instance, struct pn_store_call *call,
+			     const struct pn_bodies_request *request, struct pn_bodies *result);
 
 #endif
