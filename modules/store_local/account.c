@@ -95,9 +95,9 @@ enum pn_status account_create(struct index_access *access, struct pn_slice name,
 	return status == PN_OK ? account_save(access, account) : status;
 }
 
-/* Puts something into the list of what falls due; `rest` is the key from the account id on. */
+/* Puts something into the list of what falls due. */
 enum pn_status expire_at(struct index_access *access, int64_t when_ms, enum expiration_kind kind,
-                         const struct index_key *rest)
+                         const struct index_key *rest, const void *value, size_t size)
 {
 	struct index_key key;
 
@@ -105,7 +105,7 @@ enum pn_status expire_at(struct index_access *access, int64_t when_ms, enum expi
 	key_u64(&key, when_ms < 0 ? 0 : (uint64_t)when_ms);
 	key_byte(&key, (uint8_t)kind);
 	key_bytes(&key, rest->bytes, rest->size);
-	return index_put(access, TABLE_EXPIRATIONS, &key, "", 0);
+	return index_put(access, TABLE_EXPIRATIONS, &key, value, size);
 }
 
 /* It is gone at once; its rows and bodies are cleared away later, piece by piece. */
@@ -123,5 +123,5 @@ enum pn_status account_delete(struct index_access *access, struct account *accou
 		return index_fail(access, result, "delete an account");
 	key_start(&key);
 	key_u64(&key, account->id);
-	return expire_at(access, access->now_ms, EXPIRE_ACCOUNT, &key);
+	return expire_at(access, access->now_ms, EXPIRE_ACCOUNT, &key, NULL, 0);
 }

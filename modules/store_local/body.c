@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies in the index: where each lies, and how many rows refer to it. */
+/*
+ * Bodies in the index: where each lies, and how many rows refer to it. A body without an entry in
+ * the table `references` has one; there stands how many more.
+ */
 #include "store_local.h"
 
 #include <string.h>
@@ -70,13 +73,11 @@ static enum pn_status count_segment(struct index_access *access, uint64_t segmen
 	return index_put(access, TABLE_SEGMENTS, &key, &row, sizeof(row));
 }
 
-/* Enters a new body; nothing refers to it yet. */
 enum pn_status body_add(struct index_access *access, struct new_body *body)
 {
 	struct index_key key;
 	enum pn_status status;
 
-	body->row.references = 0;
 	body->row.summary_size = (uint32_t)body->summary.size;
 	body_key(&key, body->id);
 	status = index_put_two(access, TABLE_BODIES, &key, &body->row, sizeof(body->row),
@@ -87,45 +88,42 @@ enum pn_status body_add(struct index_access *access, struct new_body *body)
 	return status;
 }
 
-static enum pn_status save(struct index_access *access, struct pn_body_id id,
-                           const struct body_row *row, struct pn_slice summary)
-{
-	struct pn_slice copy = pn_arena_keep(access->arena, summary);
-	struct index_key key;
-
-	body_key(&key, id);
-	return index_put_two(access, TABLE_BODIES, &key, row, sizeof(*row), copy);
-}
-
 enum pn_status body_keep(struct index_access *access, struct pn_body_id id)
 {
-	struct body_row row;
-	struct pn_slice summary;
-	enum pn_status status = body_load(access, id, &row, &summary);
+	struct index_key key;
+	uint32_t more = 0;
+	enum pn_status status;
 
-	if (status != PN_OK)
+	body_key(&key, id);
+	status = index_get_fixed(access, TABLE_REFERENCES, &key, &more, sizeof(more));
+	if (status == PN_FAILED)
 		return status;
-	if (row.references == UINT32_MAX)
+	if (more == UINT32_MAX)
 		return pn_fail_with(PN_LIMIT, access->error, "a body has too many references");
-	row.references++;
-	return save(access, id, &row, summary);
+	more++;
+	return index_put(access, TABLE_REFERENCES, &key, &more, sizeof(more));
 }
 
 /* The last reference takes the body out of the index; its bytes go when the segment does. */
 enum pn_status body_release(struct index_access *access, struct pn_body_id id)
 {
 	struct body_row row;
-	struct pn_slice summary;
 	struct index_key key;
-	enum pn_status status = body_load(access, id, &row, &summary);
+	uint32_t more = 0;
+	enum pn_status status;
 
-	if (status != PN_OK)
-		return status;
-	if (row.references > 1) {
-		row.references--;
-		return save(access, id, &row, summary);
-	}
 	body_key(&key, id);
-	status = index_delete(access, TABLE_BODIES, &key);
+	status = index_get_fixed(access, TABLE_REFERENCES, &key, &more, sizeof(more));
+	if (status == PN_OK && more > 1) {
+		more--;
+		return index_put(access, TABLE_REFERENCES, &key, &more, sizeof(more));
+	}
+	if (status == PN_OK)
+		return index_delete(access, TABLE_REFERENCES, &key);
+	if (status != PN_NOT_FOUND)
+		return status;
+	status = body_load(access, id, &row, NULL);
+	if (status == PN_OK)
+		status = index_delete(access, TABLE_BODIES, &key);
 	return status == PN_OK ? count_segment(access, row.segment, -1, &row) : status;
 }

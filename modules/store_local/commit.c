@@ -15,21 +15,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-struct part {
-	struct pn_commit *commit;
-	struct new_body *bodies;
-	enum pn_status status; /* PN_PENDING until it is decided */
-};
-
-struct group {
-	struct local_store *store;
-	struct part *parts;
-	size_t count;
-	uint64_t segment; /* bodies went there, up to segment_end; or 0 */
-	uint64_t segment_end;
-	bool may_be_committed; /* the index was asked to commit: files must stay */
-};
-
 /* Pieces of the one write of a group. */
 struct gather {
 	struct iovec *pieces;
@@ -378,7 +363,7 @@ static enum pn_status apply_group(struct group *group, struct index_access *acce
 		if (careful)
 			status = index_begin_part(access, &outer);
 		if (status == PN_OK)
-			status = mutations_apply(access, part->commit, part->bodies);
+			status = mutations_apply(access, part->commit, part->bodies, part->slice);
 		if (outer != NULL && index_end_part(access, outer, status == PN_OK) != PN_OK)
 			status = PN_FAILED;
 		if (status != PN_OK && !careful)
@@ -391,7 +376,7 @@ static enum pn_status apply_group(struct group *group, struct index_access *acce
 	return PN_OK;
 }
 
-static void index_group(struct group *group)
+void group_index(struct group *group)
 {
 	struct local_store *store = group->store;
 	struct pn_error error = {0};
@@ -432,86 +417,6 @@ static void index_group(struct group *group)
 			group->parts[i].status = PN_OK;
 }
 
-/* ------------------------------------------------------------ very large sets */
-
-static enum pn_status gather_uids(struct local_store *store, struct pn_commit *commit,
-                                  struct uid_list *list)
-{
-	const struct pn_mutation *mutation = commit_mutation(commit, 0);
-	struct index_access access = {.store = store,
-	                              .index = &store->index,
-	                              .error = &commit->error,
-	                              .arena = commit->arena};
-	struct mailbox *mailbox = PN_ARENA_NEW(commit->arena, struct mailbox);
-	struct account account;
-	enum pn_status status = index_begin(&access, false);
-
-	if (status != PN_OK)
-		return status;
-	status = account_load(&access, mutation->account, &account);
-	if (status == PN_OK && mutation->mailbox != 0)
-		status = mailbox_load(&access, account.id, mutation->mailbox, mailbox);
-	else if (status == PN_OK)
-		status =
-			mailbox_load_name(&access, account.id,
-		                          mailbox_canonical_name(&access, mutation->name), mailbox);
-	if (status == PN_OK)
-		status = message_uids(&access, mailbox, mutation->uids, list);
-	index_abort(&access);
-	return status;
-}
-
-static struct pn_uid_set join(struct pn_arena *arena, struct pn_uid_set left,
-                              struct pn_uid_set right)
-{
-	struct pn_uid_range *ranges =
-		PN_ARENA_ARRAY(arena, left.count + right.count, struct pn_uid_range);
-
-	if (left.count != 0)
-		memcpy(ranges, left.ranges, left.count * sizeof(*ranges));
-	if (right.count != 0)
-		memcpy(ranges + left.count, right.ranges, right.count * sizeof(*ranges));
-	return (struct pn_uid_set){ranges, left.count + right.count};
-}
-
-/* Flags or expunges in several index transactions, so that nobody waits long for the lock. */
-static void run_in_chunks(struct local_store *store, struct part *part)
-{
-	struct pn_commit *commit = part->commit;
-	struct pn_mutation mutation = *commit_mutation(commit, 0);
-	struct pn_commit chunk = *commit;
-	struct pn_mutation_result total = {0};
-	struct uid_list list = {0};
-	enum pn_status status = gather_uids(store, commit, &list);
-
-	chunk.mutations = &mutation;
-	chunk.mutation_size = sizeof(mutation);
-	for (size_t at = 0; status == PN_OK && (at < list.count || at == 0);
-	     at += LOCAL_CHUNK_ROWS) {
-		struct part piece = {.commit = &chunk, .status = PN_PENDING};
-		struct group group = {.store = store, .parts = &piece, .count = 1};
-		size_t count =
-			list.count - at < LOCAL_CHUNK_ROWS ? list.count - at : LOCAL_CHUNK_ROWS;
-
-		mutation.uids = pn_uid_set_of(commit->arena, list.uids + at, count);
-		index_group(&group);
-		status = piece.status;
-		if (status != PN_OK)
-			break;
-		total.mailbox = chunk.results->mailbox;
-		total.uid_validity = chunk.results->uid_validity;
-		total.modseq = chunk.results->modseq;
-		total.uids = join(commit->arena, total.uids, chunk.results->uids);
-		total.modified = join(commit->arena, total.modified, chunk.results->modified);
-	}
-	free(list.uids);
-	commit->results = PN_ARENA_NEW(commit->arena, struct pn_mutation_result);
-	*commit->results = total;
-	if (status != PN_OK)
-		commit->error = chunk.error;
-	part->status = status;
-}
-
 /* ----------------------------------------------------------------- lane and loop */
 
 static enum pn_status run_group(void *argument, struct pn_error *error)
@@ -520,13 +425,9 @@ static enum pn_status run_group(void *argument, struct pn_error *error)
 
 	(void)error;
 	pn_fault("store.commit.before", &(int){0});
-	if (group->count == 1 && mutation_is_large(group->parts[0].commit)) {
-		run_in_chunks(group->store, &group->parts[0]);
-		return PN_OK;
-	}
 	write_bodies(group);
 	pn_fault("store.commit.written", &(int){0});
-	index_group(group);
+	group_index(group);
 	pn_fault("store.commit.after", &(int){0});
 	for (size_t i = 0; i < group->count; i++) {
 		struct part *part = &group->parts[i];
@@ -560,8 +461,6 @@ static void settle_writers(struct group *group, struct part *part)
 	}
 }
 
-static void start_group(struct local_store *store);
-
 static void group_done(void *argument, enum pn_status status, const struct pn_error *error)
 {
 	struct group *group = argument;
@@ -583,7 +482,7 @@ static void group_done(void *argument, enum pn_status status, const struct pn_er
 	}
 	free(group->parts);
 	free(group);
-	start_group(store);
+	commit_go_on(store);
 }
 
 static uint64_t commit_bytes(const struct pn_commit *commit)
@@ -614,18 +513,13 @@ static struct group *take_group(struct local_store *store)
 	while (store->first_pending != NULL && group->count < LOCAL_GROUP_PARTS &&
 	       bytes < LOCAL_GROUP_BYTES) {
 		struct pn_commit *commit = store->first_pending;
-		bool is_large = mutation_is_large(commit);
 
-		if (is_large && group->count != 0)
-			break;
 		store->first_pending = commit->store_next;
 		if (store->first_pending == NULL)
 			store->last_pending = NULL;
 		group->parts[group->count++] =
 			(struct part){.commit = commit, .status = PN_PENDING};
 		bytes += commit_bytes(commit);
-		if (is_large)
-			break;
 	}
 	return group;
 }
@@ -638,14 +532,27 @@ static void start_group(struct local_store *store)
 	                     .done = group_done};
 	struct pn_error error = {0};
 
-	if (store->is_committing || store->first_pending == NULL)
-		return;
-	store->is_committing = true;
 	job.argument = take_group(store);
 	if (pn_job_submit(&job, (struct pn_ticket){0, 0}) == PN_OK)
 		return;
 	pn_fail(&error, "the commit lane takes no more work");
 	group_done(job.argument, PN_FAILED, &error);
+}
+
+/* Large ones and the others take turns. */
+void commit_go_on(struct local_store *store)
+{
+	bool is_large =
+		store->first_large != NULL && (store->first_pending == NULL || !store->was_large);
+
+	if (store->is_committing || (store->first_pending == NULL && !is_large))
+		return;
+	store->is_committing = true;
+	store->was_large = is_large;
+	if (is_large)
+		large_start(store);
+	else
+		start_group(store);
 }
 
 void local_commit(void *instance, struct pn_commit *commit)
@@ -654,10 +561,14 @@ void local_commit(void *instance, struct pn_commit *commit)
 
 	commit->store_next = NULL;
 	commit->failed_index = 0;
+	if (large_is(store, commit)) {
+		large_add(store, commit);
+		return;
+	}
 	if (store->last_pending == NULL)
 		store->first_pending = commit;
 	else
 		store->last_pending->store_next = commit;
 	store->last_pending = commit;
-	start_group(store);
+	commit_go_on(store);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What falls due with time: expunged rows and their bodies, lines of the change
- * log, once_keys, what a deleted mailbox or account left; then segments in which
- * nothing lives, and checkpoints. In small transactions, on the commit lane of
- * the control worker or in a tool.
+ * What falls due with time: expunged rows and their bodies, the log of expunges,
+ * once_keys, what a deleted mailbox or account left, references that a copy took
+ * and never used; then segments in which nothing lives, and checkpoints. In small transactions, on
+ * the commit lane of the control worker or in a tool.
  */
 #include "store_local.h"
 
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A file of a large body that no commit took for so long belongs to nobody. */
@@ -22,35 +23,135 @@ static const int64_t settle_ms = 60 * 1000;
 /* How much one transaction may still do. */
 struct budget {
 	size_t left;
+	uint64_t deadline_ns;
 };
 
-static enum pn_status expire_row(struct index_access *access, const uint8_t *rest)
+static bool is_spent(const struct budget *budget)
 {
-	struct mailbox mailbox = {.account = key_read_u64(rest), .id = key_read_u64(rest + 8)};
-	uint32_t uid = key_read_u32(rest + 16);
-	struct message_row row;
-	struct index_key key;
-	enum pn_status status = message_load(access, &mailbox, uid, &row);
-
-	if (status == PN_NOT_FOUND || (status == PN_OK && row.expunged_ms == 0))
-		return PN_OK;
-	if (status == PN_OK)
-		status = body_release(access, row.body);
-	key_message(&key, mailbox.account, TREE_ROW, mailbox.id, uid);
-	if (status == PN_OK)
-		status = index_delete(access, TABLE_TREE, &key);
-	if (status != PN_OK)
-		return status;
-	key_start(&key);
-	key_u64(&key, mailbox.account);
-	key_u64(&key, mailbox.id);
-	key_u64(&key, row.modseq);
-	key_u32(&key, uid);
-	return expire_at(access, access->now_ms + (int64_t)access->store->config.change_retention,
-	                 EXPIRE_CHANGE, &key);
+	return budget->left == 0 || pn_clock_monotonic_ns() >= budget->deadline_ns;
 }
 
-static enum pn_status expire_change(struct index_access *access, const uint8_t *rest)
+static void spend(struct budget *budget, size_t rows)
+{
+	budget->left = budget->left > rows ? budget->left - rows : 0;
+}
+
+/* ------------------------------------------------------------- expunged messages */
+
+/* A value that is not there any more, or holds nothing, is deleted. */
+static enum pn_status put_block(struct index_access *access, const struct index_key *key,
+                                const void *bytes, size_t size, bool is_empty)
+{
+	return is_empty ? index_delete(access, TABLE_TREE, key)
+	                : index_put(access, TABLE_TREE, key, bytes, size);
+}
+
+/* Rows of one block, and their bodies; `bits` as in row_block.used. */
+static enum pn_status drop_rows(struct index_access *access, const struct mailbox *mailbox,
+                                uint32_t number, uint32_t bits)
+{
+	uint8_t room[ROW_BLOCK_ROOM];
+	struct row_block block = {.number = number};
+	struct index_key key;
+	MDB_val value;
+	enum pn_status status;
+
+	key_uid(&key, mailbox->account, TREE_ROW, mailbox->id, number);
+	status = index_get(access, TABLE_TREE, &key, &value);
+	if (status != PN_OK)
+		return status == PN_NOT_FOUND ? PN_OK : status;
+	if (!row_block_unpack(pn_slice_make(value.mv_data, value.mv_size), &block))
+		return pn_fail(access->error, "the index %s has damaged rows (block %u)",
+		               access->index->path, number);
+	for (unsigned slot = 0; slot < ROW_BLOCK_UIDS && status == PN_OK; slot++)
+		if (bits & block.used & 1u << slot)
+			status = body_release(access, block.rows[slot].body);
+	block.used &= ~bits;
+	if (status != PN_OK)
+		return status;
+	return put_block(access, &key, room, row_block_pack(&block, room), block.used == 0);
+}
+
+static enum pn_status drop_in_block(struct index_access *access, const struct mailbox *mailbox,
+                                    uint32_t first, uint32_t last, struct budget *budget)
+{
+	uint32_t number = first / FLAG_BLOCK_UIDS;
+	unsigned from = first % FLAG_BLOCK_UIDS;
+	uint64_t bits = ~(uint64_t)0 >> (FLAG_BLOCK_UIDS - 1 - (last - first)) << from;
+	uint8_t room[FLAG_BLOCK_ROOM];
+	struct flag_block block = {.number = number};
+	struct index_key key;
+	MDB_val value;
+	enum pn_status status;
+
+	key_uid(&key, mailbox->account, TREE_FLAGS, mailbox->id, number);
+	status = index_get(access, TABLE_TREE, &key, &value);
+	if (status != PN_OK)
+		return status == PN_NOT_FOUND ? PN_OK : status;
+	if (!flag_block_unpack(pn_slice_make(value.mv_data, value.mv_size), &block))
+		return pn_fail(access->error, "the index %s has damaged flags (block %u)",
+		               access->index->path, number);
+	bits &= block.expunged;
+	for (unsigned part = 0; part < FLAG_BLOCK_UIDS / ROW_BLOCK_UIDS && status == PN_OK;
+	     part++) {
+		uint32_t some =
+			(uint32_t)(bits >> (part * ROW_BLOCK_UIDS)) & ((1u << ROW_BLOCK_UIDS) - 1);
+
+		if (some != 0)
+			status =
+				drop_rows(access, mailbox,
+			                  number * (FLAG_BLOCK_UIDS / ROW_BLOCK_UIDS) + part, some);
+	}
+	spend(budget, (size_t)__builtin_popcountll(bits));
+	if (status != PN_OK || bits == 0)
+		return status;
+	block.expunged &= ~bits;
+	return put_block(access, &key, room, flag_block_pack(&block, room),
+	                 (block.present | block.expunged) == 0);
+}
+
+/* What is left of an entry whose time ended in the middle of it. */
+static enum pn_status keep_rest(struct index_access *access, const struct index_key *due,
+                                const struct pn_uid_range *ranges, size_t count)
+{
+	struct index_key key = *due;
+	enum pn_status status = index_delete(access, TABLE_EXPIRATIONS, due);
+
+	key.size = 8 + 1 + 8 + 8;
+	key_u32(&key, ranges[0].first);
+	if (status == PN_OK)
+		status =
+			index_put(access, TABLE_EXPIRATIONS, &key, ranges, count * sizeof(*ranges));
+	return status == PN_OK ? PN_PENDING : status;
+}
+
+static enum pn_status expire_rows(struct index_access *access, const struct index_key *due,
+                                  struct pn_slice value, struct budget *budget)
+{
+	const uint8_t *rest = due->bytes + 9;
+	struct mailbox mailbox = {.account = key_read_u64(rest), .id = key_read_u64(rest + 8)};
+	size_t count = value.size / sizeof(struct pn_uid_range);
+	struct pn_uid_range *ranges = PN_ARENA_ARRAY(access->arena, count, struct pn_uid_range);
+	enum pn_status status = PN_OK;
+
+	if (count != 0)
+		memcpy(ranges, value.data, count * sizeof(*ranges));
+	for (size_t i = 0; i < count && status == PN_OK;) {
+		uint32_t end = ranges[i].first | (FLAG_BLOCK_UIDS - 1);
+		uint32_t last = ranges[i].last < end ? ranges[i].last : end;
+
+		if (is_spent(budget))
+			return keep_rest(access, due, ranges + i, count - i);
+		status = drop_in_block(access, &mailbox, ranges[i].first, last, budget);
+		if (last == ranges[i].last)
+			i++;
+		else
+			ranges[i].first = last + 1;
+	}
+	return status;
+}
+
+static enum pn_status expire_log(struct index_access *access, const uint8_t *rest)
 {
 	uint64_t account = key_read_u64(rest);
 	uint64_t modseq = key_read_u64(rest + 16);
@@ -58,7 +159,8 @@ static enum pn_status expire_change(struct index_access *access, const uint8_t *
 	struct index_key key;
 	enum pn_status status;
 
-	key_change(&key, account, key_read_u64(rest + 8), modseq, key_read_u32(rest + 24));
+	key_mailbox(&key, account, TREE_EXPUNGED, key_read_u64(rest + 8));
+	key_bytes(&key, rest + 16, 12);
 	status = index_delete(access, TABLE_TREE, &key);
 	if (status != PN_OK)
 		return status == PN_NOT_FOUND ? PN_OK : status;
@@ -70,31 +172,63 @@ static enum pn_status expire_change(struct index_access *access, const uint8_t *
 	return mailbox_save(access, mailbox);
 }
 
+/* References that a copy took and never used. */
+static enum pn_status expire_bodies(struct index_access *access, struct pn_slice value,
+                                    struct budget *budget)
+{
+	enum pn_status status = PN_OK;
+
+	for (size_t at = 0; at + sizeof(struct pn_body_id) <= value.size && status == PN_OK;
+	     at += sizeof(struct pn_body_id)) {
+		struct pn_body_id id;
+
+		memcpy(&id, value.data + at, sizeof(id));
+		status = body_release(access, id);
+		spend(budget, 1);
+	}
+	return status;
+}
+
+/* ------------------------------------------------- deleted mailboxes and accounts */
+
+static enum pn_status release_rows(struct index_access *access, struct pn_slice value,
+                                   struct budget *budget)
+{
+	struct row_block block;
+	enum pn_status status = PN_OK;
+
+	if (!row_block_unpack(value, &block))
+		return PN_OK; /* verify tells of it; here it goes */
+	for (unsigned slot = 0; slot < ROW_BLOCK_UIDS && status != PN_FAILED; slot++)
+		if (block.used >> slot & 1)
+			status = body_release(access, block.rows[slot].body);
+	spend(budget, (size_t)__builtin_popcount(block.used));
+	return status == PN_NOT_FOUND ? PN_OK : status;
+}
+
 /* Deletes what begins with the prefix, as far as the budget goes. */
 static enum pn_status clear_prefix(struct index_access *access, const struct index_key *prefix,
                                    enum tree_kind kind, struct budget *budget)
 {
-	while (budget->left != 0) {
+	while (!is_spent(budget)) {
 		struct index_walk walk;
 		struct index_key key = {.size = 0};
-		struct message_row row;
 		enum pn_status status = walk_begin(&walk, access, TABLE_TREE, prefix, NULL);
 
 		if (status == PN_OK) {
 			key_bytes(&key, walk.key.mv_data, walk.key.mv_size);
-			if (kind == TREE_ROW && walk.value.mv_size >= sizeof(row))
-				memcpy(&row, walk.value.mv_data, sizeof(row));
+			if (kind == TREE_ROW)
+				status = release_rows(
+					access,
+					pn_slice_make(walk.value.mv_data, walk.value.mv_size),
+					budget);
 		}
 		walk_end(&walk);
-		if (status != PN_OK)
-			return status;
-		if (kind == TREE_ROW)
-			status = body_release(access, row.body);
-		if (status == PN_OK || status == PN_NOT_FOUND)
+		if (status == PN_OK)
 			status = index_delete(access, TABLE_TREE, &key);
 		if (status != PN_OK)
 			return status;
-		budget->left--;
+		spend(budget, 1);
 	}
 	return PN_PENDING;
 }
@@ -103,14 +237,14 @@ static enum pn_status clear_prefix(struct index_access *access, const struct ind
 static enum pn_status clear_mailbox(struct index_access *access, const uint8_t *rest,
                                     struct budget *budget)
 {
-	static const enum tree_kind kinds[] = {TREE_ROW, TREE_CHANGE, TREE_RANGE, TREE_KEYWORD};
+	static const enum tree_kind kinds[] = {TREE_ROW, TREE_FLAGS, TREE_EXPUNGED, TREE_RANGE,
+	                                       TREE_KEYWORD};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		struct index_key prefix;
 		enum pn_status status;
 
-		key_tree(&prefix, key_read_u64(rest), kinds[i]);
-		key_u64(&prefix, key_read_u64(rest + 8));
+		key_mailbox(&prefix, key_read_u64(rest), kinds[i], key_read_u64(rest + 8));
 		status = clear_prefix(access, &prefix, kinds[i], budget);
 		if (status != PN_NOT_FOUND)
 			return status;
@@ -121,9 +255,9 @@ static enum pn_status clear_mailbox(struct index_access *access, const uint8_t *
 static enum pn_status clear_account(struct index_access *access, const uint8_t *rest,
                                     struct budget *budget)
 {
-	static const enum tree_kind kinds[] = {TREE_ROW,     TREE_CHANGE,  TREE_RANGE,
-	                                       TREE_KEYWORD, TREE_NAME,    TREE_SUBSCRIPTION,
-	                                       TREE_ONCE,    TREE_MAILBOX, TREE_ACCOUNT};
+	static const enum tree_kind kinds[] = {
+		TREE_ROW,  TREE_FLAGS,        TREE_EXPUNGED, TREE_RANGE,   TREE_KEYWORD,
+		TREE_NAME, TREE_SUBSCRIPTION, TREE_ONCE,     TREE_MAILBOX, TREE_ACCOUNT};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		struct index_key prefix;
@@ -137,18 +271,20 @@ static enum pn_status clear_account(struct index_access *access, const uint8_t *
 	return PN_OK;
 }
 
+/* -------------------------------------------------------------------- expirations */
+
 static enum pn_status expire(struct index_access *access, const struct index_key *due,
-                             struct budget *budget)
+                             struct pn_slice value, struct budget *budget)
 {
 	const uint8_t *rest = due->bytes + 9;
 	struct index_key key;
 	enum pn_status status;
 
 	switch ((enum expiration_kind)due->bytes[8]) {
-	case EXPIRE_ROW:
-		return expire_row(access, rest);
-	case EXPIRE_CHANGE:
-		return expire_change(access, rest);
+	case EXPIRE_ROWS:
+		return expire_rows(access, due, value, budget);
+	case EXPIRE_LOG:
+		return expire_log(access, rest);
 	case EXPIRE_ONCE:
 		key_tree(&key, key_read_u64(rest), TREE_ONCE);
 		key_bytes(&key, rest + 8, 16);
@@ -158,6 +294,8 @@ static enum pn_status expire(struct index_access *access, const struct index_key
 		return clear_mailbox(access, rest, budget);
 	case EXPIRE_ACCOUNT:
 		return clear_account(access, rest, budget);
+	case EXPIRE_BODIES:
+		return expire_bodies(access, value, budget);
 	}
 	return pn_fail(access->error, "the index has an expiration of unknown kind %d",
 	               due->bytes[8]);
@@ -165,32 +303,36 @@ static enum pn_status expire(struct index_access *access, const struct index_key
 
 static enum pn_status expire_some(struct index_access *access, bool *more_out)
 {
-	struct budget budget = {.left = LOCAL_CHUNK_ROWS};
+	struct budget budget = {.left = LOCAL_HOUSE_ROWS,
+	                        .deadline_ns = pn_clock_monotonic_ns() + LOCAL_SLICE_NS};
 	struct index_key everything = {.size = 0};
 
 	*more_out = false;
-	while (budget.left != 0) {
+	while (!is_spent(&budget)) {
 		struct index_walk walk;
 		struct index_key due = {.size = 0};
+		struct pn_slice value = {0};
 		enum pn_status status =
 			walk_begin(&walk, access, TABLE_EXPIRATIONS, &everything, NULL);
 
-		if (status == PN_OK)
+		if (status == PN_OK) {
 			key_bytes(&due, walk.key.mv_data, walk.key.mv_size);
+			value = pn_arena_keep(access->arena, pn_slice_make(walk.value.mv_data,
+			                                                   walk.value.mv_size));
+		}
 		walk_end(&walk);
 		if (status != PN_OK)
 			return status == PN_NOT_FOUND ? PN_OK : status;
 		if (key_read_u64(due.bytes) > (uint64_t)access->now_ms)
 			return PN_OK;
-		status = expire(access, &due, &budget);
+		status = expire(access, &due, value, &budget);
 		if (status == PN_PENDING)
 			break;
 		if (status == PN_OK)
 			status = index_delete(access, TABLE_EXPIRATIONS, &due);
 		if (status != PN_OK)
 			return status;
-		if (budget.left != 0)
-			budget.left--;
+		spend(&budget, 1);
 	}
 	*more_out = true;
 	return PN_OK;
@@ -299,13 +441,17 @@ enum pn_status local_compact(void *instance, const struct pn_store_report *repor
 	struct local_store *store = instance;
 	uint64_t *ids = NULL;
 	size_t count = 0;
+	const struct timespec pause = {.tv_nsec = 2000000}; /* the lock is not fair */
 	bool more = true;
 	enum pn_status status = PN_OK;
 
 	if (store->index.environment == NULL)
 		return pn_fail(error, "%s", store->index_trouble);
-	while (more && status == PN_OK)
+	while (more && status == PN_OK) {
 		status = expirations_run(store, &more, error);
+		if (more && status == PN_OK)
+			nanosleep(&pause, NULL);
+	}
 	if (status == PN_OK)
 		status = segment_list(store, &ids, &count, error);
 	for (size_t i = 0; i < count && status == PN_OK; i++)
@@ -315,7 +461,6 @@ enum pn_status local_compact(void *instance, const struct pn_store_report *repor
 	return status;
 }
 
-/* One round. More expirations than one transaction holds wait for the next round. */
 /* When the newest one was made, by whatever process: a gateway that is started anew more often than
  * checkpoints are due makes them all the same. 0: there is none. */
 static int64_t newest_checkpoint_ms(const struct local_store *store)

@@ -16,6 +16,7 @@ static const char *const table_names[TABLE_COUNT] = {
 	[TABLE_ACCOUNTS] = "accounts",
 	[TABLE_TREE] = "tree",
 	[TABLE_BODIES] = "bodies",
+	[TABLE_REFERENCES] = "references",
 	[TABLE_SEGMENTS] = "segments",
 	[TABLE_QUEUE] = "queue",
 	[TABLE_EXPIRATIONS] = "expirations",
@@ -68,20 +69,16 @@ void key_tree(struct index_key *key, uint64_t account, enum tree_kind kind)
 	key_byte(key, (uint8_t)kind);
 }
 
-void key_message(struct index_key *key, uint64_t account, enum tree_kind kind, uint64_t mailbox,
-                 uint32_t uid)
+void key_mailbox(struct index_key *key, uint64_t account, enum tree_kind kind, uint64_t mailbox)
 {
 	key_tree(key, account, kind);
 	key_u64(key, mailbox);
-	key_u32(key, uid);
 }
 
-void key_change(struct index_key *key, uint64_t account, uint64_t mailbox, uint64_t modseq,
-                uint32_t uid)
+void key_uid(struct index_key *key, uint64_t account, enum tree_kind kind, uint64_t mailbox,
+             uint32_t uid)
 {
-	key_tree(key, account, TREE_CHANGE);
-	key_u64(key, mailbox);
-	key_u64(key, modseq);
+	key_mailbox(key, account, kind, mailbox);
 	key_u32(key, uid);
 }
 
@@ -107,7 +104,46 @@ enum pn_status index_fail(struct index_access *access, int code, const char *wha
 	               mdb_strerror(code));
 }
 
-static int open_tables(struct local_index *index, bool read_only)
+static enum pn_status wrong_format(const struct local_index *index, uint32_t format,
+                                   struct pn_error *error)
+{
+	return pn_fail(error,
+	               "the index %s has format %u and this store reads format %u: stop the "
+	               "gateway and run 'postern store rebuild'",
+	               index->path, format, INDEX_FORMAT);
+}
+
+/* Before anything is written to it: another format is not touched. Sets is_new_out. */
+static enum pn_status check_format(struct local_index *index, bool *is_new_out,
+                                   struct pn_error *error)
+{
+	struct index_access access = {.index = index, .error = error};
+	struct index_key key;
+	uint32_t format = 0;
+	int result;
+	enum pn_status status = index_begin(&access, false);
+
+	if (status != PN_OK)
+		return status;
+	result = mdb_dbi_open(access.transaction, table_names[TABLE_META], 0,
+	                      &index->tables[TABLE_META]);
+	*is_new_out = result == MDB_NOTFOUND;
+	if (result == 0) {
+		key_start(&key);
+		key_bytes(&key, "format", 6);
+		status = index_get_fixed(&access, TABLE_META, &key, &format, sizeof(format));
+		*is_new_out = status == PN_NOT_FOUND;
+	} else if (result != MDB_NOTFOUND) {
+		status = index_fail(&access, result, "read its format");
+	}
+	index_abort(&access);
+	if (*is_new_out)
+		return PN_OK;
+	return status == PN_OK && format != INDEX_FORMAT ? wrong_format(index, format, error)
+	                                                 : status;
+}
+
+static int open_handles(struct local_index *index, bool read_only)
 {
 	MDB_txn *transaction;
 	int result =
@@ -125,32 +161,32 @@ static int open_tables(struct local_index *index, bool read_only)
 	return mdb_txn_commit(transaction);
 }
 
-/* A new index is given its format; another format is not touched. */
-static enum pn_status check_format(struct local_index *index, bool read_only,
-                                   struct pn_error *error)
+/* A new index is given its format. */
+static enum pn_status open_tables(struct local_index *index, bool read_only, bool is_new,
+                                  struct pn_error *error)
 {
 	struct index_access access = {.index = index, .error = error};
+	const uint32_t format = INDEX_FORMAT;
 	struct index_key key;
-	uint32_t format = 0;
+	int result;
 	enum pn_status status;
 
+	if (is_new && read_only)
+		return pn_fail(error, "the index %s is empty", index->path);
+	result = open_handles(index, read_only);
+	if (result != 0)
+		return index_fail(&access, result, "open its tables");
+	if (!is_new)
+		return PN_OK;
 	key_start(&key);
 	key_bytes(&key, "format", 6);
-	status = index_begin(&access, !read_only);
-	if (status != PN_OK)
-		return status;
-	status = index_get_fixed(&access, TABLE_META, &key, &format, sizeof(format));
-	if (status == PN_NOT_FOUND && !read_only) {
-		format = LOCAL_FORMAT;
+	status = index_begin(&access, true);
+	if (status == PN_OK)
 		status = index_put(&access, TABLE_META, &key, &format, sizeof(format));
-		return status == PN_OK ? index_commit(&access) : (index_abort(&access), status);
-	}
+	if (status == PN_OK)
+		return index_commit(&access);
 	index_abort(&access);
-	if (status == PN_OK && format != LOCAL_FORMAT)
-		return pn_fail(error, "the index %s has format %u; this store reads format %u",
-		               index->path, format, LOCAL_FORMAT);
-	return status == PN_NOT_FOUND ? pn_fail(error, "the index %s is empty", index->path)
-	                              : status;
+	return status;
 }
 
 enum pn_status index_open(struct local_index *index, const char *path, uint64_t map_size,
@@ -158,6 +194,7 @@ enum pn_status index_open(struct local_index *index, const char *path, uint64_t 
 {
 	unsigned flags = MDB_NOTLS | (read_only ? MDB_RDONLY : 0);
 	int result = mdb_env_create(&index->environment);
+	bool is_new = false;
 	int dead;
 
 	if (result != 0)
@@ -170,8 +207,6 @@ enum pn_status index_open(struct local_index *index, const char *path, uint64_t 
 	result = mdb_env_set_mapsize(index->environment, (size_t)map_size);
 	if (result == 0)
 		result = mdb_env_open(index->environment, path, flags, 0600);
-	if (result == 0)
-		result = open_tables(index, read_only);
 	if (result != 0) {
 		pn_fail(error,
 		        "cannot open the index %s: %s; where it is damaged, stop the gateway and "
@@ -181,7 +216,8 @@ enum pn_status index_open(struct local_index *index, const char *path, uint64_t 
 		return PN_FAILED;
 	}
 	mdb_reader_check(index->environment, &dead);
-	if (check_format(index, read_only, error) != PN_OK) {
+	if (check_format(index, &is_new, error) != PN_OK ||
+	    open_tables(index, read_only, is_new, error) != PN_OK) {
 		index_close(index);
 		return PN_FAILED;
 	}
@@ -394,6 +430,36 @@ enum pn_status walk_begin(struct index_walk *walk, struct index_access *access,
 enum pn_status walk_next(struct index_walk *walk)
 {
 	return walk_look(walk, mdb_cursor_get(walk->cursor, &walk->key, &walk->value, MDB_NEXT));
+}
+
+enum pn_status walk_seek(struct index_walk *walk, struct index_access *access,
+                         const struct index_key *from)
+{
+	int result;
+
+	walk->key = key_value(from);
+	result = mdb_cursor_get(walk->cursor, &walk->key, &walk->value, MDB_SET_RANGE);
+	if (walk_look(walk, result) == PN_FAILED)
+		return index_fail(access, result, "walk");
+	return walk->status;
+}
+
+enum pn_status walk_put(struct index_walk *walk, struct index_access *access, const void *value,
+                        size_t size)
+{
+	MDB_val data = {.mv_size = size, .mv_data = (void *)(uintptr_t)value};
+	struct index_key copy = {.size = 0};
+	MDB_val key;
+	int result = 0;
+
+	if (pn_fault("store.index.write", &result) == PN_FAULT_ERROR)
+		return index_fail(access, result, "write");
+	key_bytes(&copy, walk->key.mv_data, walk->key.mv_size);
+	key = key_value(&copy);
+	result = mdb_cursor_put(walk->cursor, &key, &data, MDB_CURRENT);
+	/* What was read of the row is stale now. */
+	walk->key = walk->value = (MDB_val){0};
+	return result == 0 ? PN_OK : index_fail(access, result, "write");
 }
 
 /* Goes to the last key with the prefix that is not behind `at`. */

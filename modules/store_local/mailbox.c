@@ -53,28 +53,34 @@ refused:
 		"a mailbox cannot have this name: an empty level or a control character");
 }
 
-static void name_key(struct index_key *key, uint64_t account, enum tree_kind kind,
-                     struct pn_slice name)
+/*
+ * The key of a name: the name itself, with a byte for '/' that no name has and that sorts before
+ * all others, so that what is below a mailbox stands behind it. Of a long name the beginning and a
+ * hash.
+ */
+static void name_key(struct index_key *key, uint64_t account, struct pn_slice name)
 {
-	key_tree(key, account, kind);
+	size_t size = name.size < LOCAL_NAME_IN_KEY ? name.size : LOCAL_NAME_IN_KEY;
+
+	key_tree(key, account, TREE_NAME);
+	for (size_t i = 0; i < size; i++)
+		key_byte(key, name.data[i] == '/' ? 1 : (uint8_t)name.data[i]);
+	if (size < name.size) {
+		key_byte(key, 0);
+		key_hash(key, name);
+	}
+}
+
+static void subscription_key(struct index_key *key, uint64_t account, struct pn_slice name)
+{
+	key_tree(key, account, TREE_SUBSCRIPTION);
 	key_hash(key, name);
 }
 
-enum pn_status mailbox_load(struct index_access *access, uint64_t account, uint64_t id,
-                            struct mailbox *mailbox)
+/* From the value of its row. */
+enum pn_status mailbox_read(struct index_access *access, uint64_t account, uint64_t id,
+                            MDB_val value, struct mailbox *mailbox)
 {
-	struct index_key key;
-	MDB_val value;
-	enum pn_status status;
-
-	key_tree(&key, account, TREE_MAILBOX);
-	key_u64(&key, id);
-	status = index_get(access, TABLE_TREE, &key, &value);
-	if (status == PN_NOT_FOUND)
-		return pn_fail_with(PN_NOT_FOUND, access->error, "there is no mailbox %llu",
-		                    (unsigned long long)id);
-	if (status != PN_OK)
-		return status;
 	mailbox->account = account;
 	mailbox->id = id;
 	if (value.mv_size < sizeof(mailbox->row))
@@ -91,6 +97,21 @@ short_row:
 	               access->index->path, (unsigned long long)id);
 }
 
+enum pn_status mailbox_load(struct index_access *access, uint64_t account, uint64_t id,
+                            struct mailbox *mailbox)
+{
+	struct index_key key;
+	MDB_val value;
+	enum pn_status status;
+
+	key_mailbox(&key, account, TREE_MAILBOX, id);
+	status = index_get(access, TABLE_TREE, &key, &value);
+	if (status == PN_NOT_FOUND)
+		return pn_fail_with(PN_NOT_FOUND, access->error, "there is no mailbox %llu",
+		                    (unsigned long long)id);
+	return status == PN_OK ? mailbox_read(access, account, id, value, mailbox) : status;
+}
+
 enum pn_status mailbox_load_name(struct index_access *access, uint64_t account,
                                  struct pn_slice name, struct mailbox *mailbox)
 {
@@ -98,7 +119,7 @@ enum pn_status mailbox_load_name(struct index_access *access, uint64_t account,
 	uint64_t id;
 	enum pn_status status;
 
-	name_key(&key, account, TREE_NAME, name);
+	name_key(&key, account, name);
 	status = index_get_fixed(access, TABLE_TREE, &key, &id, sizeof(id));
 	if (status == PN_OK)
 		status = mailbox_load(access, account, id, mailbox);
@@ -127,7 +148,7 @@ static enum pn_status put_name(struct index_access *access, const struct mailbox
 	uint64_t other;
 	enum pn_status status;
 
-	name_key(&key, mailbox->account, TREE_NAME, mailbox_name(mailbox));
+	name_key(&key, mailbox->account, mailbox_name(mailbox));
 	status = index_get_fixed(access, TABLE_TREE, &key, &other, sizeof(other));
 	if (status == PN_OK)
 		return pn_fail_with(PN_CONFLICT, access->error, "a mailbox of that name exists");
@@ -158,9 +179,11 @@ static enum pn_status create_one(struct index_access *access, struct account *ac
 	mailbox->account = account->id;
 	mailbox->id = account->row.next_mailbox++;
 	mailbox->row.uid_next = 1;
+	mailbox->row.recent_uid = 1;
 	mailbox->row.attributes = attributes & 0xffffu;
 	mailbox->row.highest_modseq = ++account->row.modseq;
 	mailbox->row.log_floor = mailbox->row.highest_modseq;
+	mailbox->row.touched_floor = mailbox->row.highest_modseq;
 	mailbox->row.name_size = (uint32_t)name.size;
 	memcpy(mailbox->name, name.data, name.size);
 	status = next_uid_validity(access, &mailbox->row.uid_validity);
@@ -211,7 +234,7 @@ enum pn_status mailbox_delete(struct index_access *access, struct account *accou
 
 	if (mailbox_is_inbox(mailbox_name(mailbox)))
 		return pn_fail_with(PN_CONFLICT, access->error, "INBOX cannot be deleted");
-	name_key(&key, account->id, TREE_NAME, mailbox_name(mailbox));
+	name_key(&key, account->id, mailbox_name(mailbox));
 	status = index_delete(access, TABLE_TREE, &key);
 	if (status != PN_OK)
 		return status;
@@ -226,7 +249,7 @@ enum pn_status mailbox_delete(struct index_access *access, struct account *accou
 	key_start(&key);
 	key_u64(&key, account->id);
 	key_u64(&key, mailbox->id);
-	return expire_at(access, access->now_ms, EXPIRE_MAILBOX, &key);
+	return expire_at(access, access->now_ms, EXPIRE_MAILBOX, &key, NULL, 0);
 }
 
 static enum pn_status change_name(struct index_access *access, struct mailbox *mailbox,
@@ -237,7 +260,7 @@ static enum pn_status change_name(struct index_access *access, struct mailbox *m
 
 	if (status != PN_OK)
 		return status;
-	name_key(&key, mailbox->account, TREE_NAME, mailbox_name(mailbox));
+	name_key(&key, mailbox->account, mailbox_name(mailbox));
 	status = index_delete(access, TABLE_TREE, &key);
 	if (status != PN_OK)
 		return status;
@@ -247,24 +270,46 @@ static enum pn_status change_name(struct index_access *access, struct mailbox *m
 	return status == PN_OK ? mailbox_save(access, mailbox) : status;
 }
 
-/* The ids of all mailboxes whose name begins with "name/". */
-static enum pn_status children(struct index_access *access, uint64_t account, struct pn_slice name,
-                               uint64_t **ids_out, size_t *count_out)
+static bool is_below(struct pn_slice name, struct pn_slice above)
+{
+	return name.size > above.size && name.data[above.size] == '/' &&
+	       memcmp(name.data, above.data, above.size) == 0;
+}
+
+/* A walk over the mailboxes whose names begin with "name/", and where it is long over others too.
+ */
+static void walk_below(struct index_walk *walk, struct index_access *access, uint64_t account,
+                       struct pn_slice name)
 {
 	struct index_key prefix;
+
+	name_key(&prefix, account, name);
+	if (name.size < LOCAL_NAME_IN_KEY)
+		key_byte(&prefix, 1);
+	else
+		prefix.size = 9 + LOCAL_NAME_IN_KEY;
+	walk_begin(walk, access, TABLE_TREE, &prefix, NULL);
+}
+
+/* The ids of all mailboxes whose name begins with "name/". */
+static enum pn_status children(struct index_access *access, uint64_t account, struct pn_slice name,
+                               bool only_first, uint64_t **ids_out, size_t *count_out)
+{
+	struct mailbox *child = PN_ARENA_NEW(access->arena, struct mailbox);
 	struct index_walk walk;
 	size_t capacity = 0;
 	uint64_t *ids = NULL;
 	size_t count = 0;
+	enum pn_status status = PN_OK;
 
-	key_tree(&prefix, account, TREE_MAILBOX);
-	walk_begin(&walk, access, TABLE_TREE, &prefix, NULL);
-	for (; walk.status == PN_OK; walk_next(&walk)) {
-		const char *other = (const char *)walk.value.mv_data + sizeof(struct mailbox_row);
-		size_t size = walk.value.mv_size - sizeof(struct mailbox_row);
+	walk_below(&walk, access, account, name);
+	for (; walk.status == PN_OK && status == PN_OK && !(only_first && count != 0);
+	     walk_next(&walk)) {
+		uint64_t id;
 
-		if (size <= name.size || other[name.size] != '/' ||
-		    memcmp(other, name.data, name.size) != 0)
+		memcpy(&id, walk.value.mv_data, sizeof(id));
+		status = mailbox_load(access, account, id, child);
+		if (status != PN_OK || !is_below(mailbox_name(child), name))
 			continue;
 		if (count == capacity) {
 			uint64_t *more;
@@ -275,12 +320,23 @@ static enum pn_status children(struct index_access *access, uint64_t account, st
 				memcpy(more, ids, count * sizeof(*ids));
 			ids = more;
 		}
-		ids[count++] = key_read_u64((const char *)walk.key.mv_data + prefix.size);
+		ids[count++] = id;
 	}
 	walk_end(&walk);
 	*ids_out = ids;
 	*count_out = count;
-	return walk.status == PN_NOT_FOUND ? PN_OK : walk.status;
+	return walk.status == PN_FAILED ? PN_FAILED : status;
+}
+
+enum pn_status mailbox_has_children(struct index_access *access, uint64_t account,
+                                    struct pn_slice name, bool *has_out)
+{
+	uint64_t *ids;
+	size_t count;
+	enum pn_status status = children(access, account, name, true, &ids, &count);
+
+	*has_out = count != 0;
+	return status;
 }
 
 /* Everything under "from/" goes to "to/". */
@@ -290,7 +346,7 @@ static enum pn_status rename_children(struct index_access *access, struct accoun
 	struct mailbox *child = PN_ARENA_NEW(access->arena, struct mailbox);
 	uint64_t *ids;
 	size_t count;
-	enum pn_status status = children(access, account->id, from, &ids, &count);
+	enum pn_status status = children(access, account->id, from, false, &ids, &count);
 
 	for (size_t i = 0; i < count && status == PN_OK; i++) {
 		const char *name;
@@ -308,38 +364,21 @@ static enum pn_status rename_children(struct index_access *access, struct accoun
 
 /* INBOX stays and is emptied: RFC 9051 section 6.3.6. */
 static enum pn_status move_inbox(struct index_access *access, struct account *account,
-                                 struct mailbox *inbox, struct mailbox *target)
+                                 struct mailbox *inbox, struct mailbox *target,
+                                 const struct slice *slice)
 {
 	struct pn_uid_range all = {1, UINT32_MAX};
-	struct uid_list list = {0};
-	const struct pn_slice *words;
-	enum pn_status status = message_uids(access, inbox, (struct pn_uid_set){&all, 1}, &list);
+	struct pn_uid_set everything = {&all, 1};
+	struct uid_list copied = {0};
+	struct uid_list gone = {0};
+	uint32_t first_uid;
+	enum pn_status status =
+		copy_uids(access, account, inbox, target, everything, slice, &first_uid, &copied);
 
 	if (status == PN_OK)
-		status = keywords_load(access, inbox, &words);
-	for (size_t i = 0; i < list.count && status == PN_OK; i++) {
-		struct message_row row;
-		struct message_row copy;
-		struct pn_slice used[PN_KEYWORDS_PER_MAILBOX];
-		struct pn_flags flags = {.keywords = used};
-		uint32_t uid;
-
-		status = message_load(access, inbox, list.uids[i], &row);
-		if (status != PN_OK)
-			break;
-		copy = row;
-		for (unsigned bit = 0; bit < PN_KEYWORDS_PER_MAILBOX; bit++)
-			if (row.keywords >> bit & 1)
-				used[flags.keyword_count++] = words[bit];
-		status = keywords_bits(access, target, &flags, true, &copy.keywords);
-		if (status == PN_OK)
-			status = body_keep(access, row.body);
-		if (status == PN_OK)
-			status = message_add(access, account, target, &copy, &uid);
-		if (status == PN_OK)
-			status = message_expunge(access, account, inbox, list.uids[i], &row);
-	}
-	free(list.uids);
+		status = expunge_uids(access, account, inbox, everything, false, NULL, &gone);
+	free(copied.ranges);
+	free(gone.ranges);
 	if (status == PN_OK)
 		status = mailbox_save(access, target);
 	return status == PN_OK ? mailbox_save(access, inbox) : status;
@@ -347,7 +386,8 @@ static enum pn_status move_inbox(struct index_access *access, struct account *ac
 
 /* Children move along. The caller saves the account. `target_out`: the mailbox of the new name. */
 enum pn_status mailbox_rename(struct index_access *access, struct account *account,
-                              struct mailbox *mailbox, struct pn_slice name, uint64_t *target_out)
+                              struct mailbox *mailbox, struct pn_slice name,
+                              const struct slice *slice, uint64_t *target_out)
 {
 	struct mailbox *other = PN_ARENA_NEW(access->arena, struct mailbox);
 	struct pn_slice old = pn_arena_keep(access->arena, mailbox_name(mailbox));
@@ -358,8 +398,7 @@ enum pn_status mailbox_rename(struct index_access *access, struct account *accou
 	status = check_name(access, name);
 	if (status != PN_OK)
 		return status;
-	if (name.size > old.size && name.data[old.size] == '/' && !mailbox_is_inbox(old) &&
-	    memcmp(name.data, old.data, old.size) == 0)
+	if (is_below(name, old) && !mailbox_is_inbox(old))
 		return pn_fail_with(PN_CONFLICT, access->error,
 		                    "a mailbox cannot be moved below itself");
 	status = mailbox_load_name(access, account->id, name, other);
@@ -371,7 +410,8 @@ enum pn_status mailbox_rename(struct index_access *access, struct account *accou
 		status = mailbox_create(access, account, name, 0, false, other);
 		*target_out = other->id;
 		account->row.modseq++;
-		return status == PN_OK ? move_inbox(access, account, mailbox, other) : status;
+		return status == PN_OK ? move_inbox(access, account, mailbox, other, slice)
+		                       : status;
 	}
 	for (parent = name.size; parent > 0 && name.data[parent - 1] != '/'; parent--)
 		continue;
@@ -397,11 +437,84 @@ enum pn_status mailbox_subscribe(struct index_access *access, uint64_t account,
 	status = check_name(access, name);
 	if (status != PN_OK)
 		return status;
-	name_key(&key, account, TREE_SUBSCRIPTION, name);
+	subscription_key(&key, account, name);
 	if (on)
 		return index_put(access, TABLE_TREE, &key, name.data, name.size);
 	status = index_delete(access, TABLE_TREE, &key);
 	return status == PN_NOT_FOUND ? PN_OK : status;
+}
+
+enum pn_status mailbox_is_subscribed(struct index_access *access, uint64_t account,
+                                     struct pn_slice name, bool *is_out)
+{
+	struct index_key key;
+	MDB_val value;
+	enum pn_status status;
+
+	subscription_key(&key, account, name);
+	status = index_get(access, TABLE_TREE, &key, &value);
+	*is_out = status == PN_OK &&
+	          pn_slice_equal(pn_slice_make(value.mv_data, value.mv_size), name);
+	return status == PN_FAILED ? status : PN_OK;
+}
+
+/* --------------------------------------------------------- where changes were made */
+
+/* How far two neighbouring changes are made one. */
+enum { TOUCHED_SPAN = 4096 };
+
+/*
+ * Notes that UIDs from first to last have changed flags, or are new. Who asks for the changes since
+ * a moment ago need not look at the blocks of a million messages.
+ */
+void mailbox_touch(struct mailbox *mailbox, uint64_t modseq, uint32_t first, uint32_t last)
+{
+	struct touched_uids *touched = mailbox->row.touched;
+	uint32_t from = touched[0].first < first ? touched[0].first : first;
+	uint32_t to = touched[0].last > last ? touched[0].last : last;
+
+	if (touched[0].modseq != 0 && (to - from < TOUCHED_SPAN || (from == first && to == last))) {
+		touched[0] = (struct touched_uids){modseq, from, to};
+		return;
+	}
+	if (touched[TOUCHED_MAX - 1].modseq > mailbox->row.touched_floor)
+		mailbox->row.touched_floor = touched[TOUCHED_MAX - 1].modseq;
+	memmove(touched + 1, touched, (TOUCHED_MAX - 1) * sizeof(*touched));
+	touched[0] = (struct touched_uids){modseq, first, last};
+}
+
+/* Where to look for what changed after `since`: ascending ranges that do not overlap. */
+size_t mailbox_touched_since(const struct mailbox *mailbox, uint64_t since,
+                             struct pn_uid_range ranges[TOUCHED_MAX])
+{
+	const struct touched_uids *touched = mailbox->row.touched;
+	size_t count = 0;
+
+	if (since < mailbox->row.touched_floor) {
+		ranges[0] = (struct pn_uid_range){1, UINT32_MAX};
+		return 1;
+	}
+	for (size_t i = 0; i < TOUCHED_MAX && touched[i].modseq > since; i++) {
+		struct pn_uid_range range = {touched[i].first, touched[i].last};
+		size_t at = 0;
+
+		/* Swallows those that it overlaps or touches, and takes its place. */
+		for (size_t k = 0; k < count; k++) {
+			if (ranges[k].first <= (uint64_t)range.last + 1 &&
+			    range.first <= (uint64_t)ranges[k].last + 1) {
+				range.first = ranges[k].first < range.first ? ranges[k].first
+				                                            : range.first;
+				range.last =
+					ranges[k].last > range.last ? ranges[k].last : range.last;
+			} else {
+				ranges[at++] = ranges[k];
+			}
+		}
+		for (count = at + 1; at > 0 && ranges[at - 1].first > range.first; at--)
+			ranges[at] = ranges[at - 1];
+		ranges[at] = range;
+	}
+	return count;
 }
 
 void mailbox_describe(const struct mailbox *mailbox, struct pn_arena *arena,

@@ -102,175 +102,6 @@ enum pn_status local_accounts(void *instance, struct pn_store_call *call,
 	return status;
 }
 
-/* ------------------------------------------------------------------ mailboxes */
-
-static int compare_names(struct pn_slice left, struct pn_slice right)
-{
-	size_t size = left.size < right.size ? left.size : right.size;
-	int order = size == 0 ? 0 : memcmp(left.data, right.data, size);
-
-	if (order != 0)
-		return order;
-	return left.size < right.size ? -1 : left.size > right.size;
-}
-
-static int compare_mailboxes(const void *left, const void *right)
-{
-	const struct pn_mailbox_info *a = left;
-	const struct pn_mailbox_info *b = right;
-	bool a_first = mailbox_is_inbox(a->name);
-	bool b_first = mailbox_is_inbox(b->name);
-
-	if (a_first != b_first)
-		return a_first ? -1 : 1;
-	return compare_names(a->name, b->name);
-}
-
-/* Sorted names without INBOX first, for finding. */
-static int compare_plain(const void *left, const void *right)
-{
-	return compare_names(((const struct pn_mailbox_info *)left)->name,
-	                     ((const struct pn_mailbox_info *)right)->name);
-}
-
-static struct pn_mailbox_info *find_name(struct table *table, size_t count, struct pn_slice name)
-{
-	struct pn_mailbox_info wanted = {.name = name};
-
-	return count == 0 ? NULL
-	                  : bsearch(&wanted, table->rows, count, table->row_size, compare_plain);
-}
-
-static enum pn_status add_mailboxes(struct index_access *access, uint64_t account,
-                                    struct table *table)
-{
-	struct mailbox *mailbox = PN_ARENA_NEW(access->arena, struct mailbox);
-	struct index_key prefix;
-	struct index_walk walk;
-	enum pn_status status = PN_OK;
-
-	key_tree(&prefix, account, TREE_MAILBOX);
-	walk_begin(&walk, access, TABLE_TREE, &prefix, NULL);
-	for (; walk.status == PN_OK && status == PN_OK; walk_next(&walk)) {
-		status = mailbox_load(access, account,
-		                      key_read_u64((const char *)walk.key.mv_data + prefix.size),
-		                      mailbox);
-		if (status == PN_OK)
-			mailbox_describe(mailbox, access->arena, table_add(table));
-	}
-	walk_end(&walk);
-	return status;
-}
-
-/* Levels that are no mailboxes, and who has children. */
-static void add_levels(struct table *table)
-{
-	size_t count = table->count;
-
-	qsort(table->rows, count, table->row_size, compare_plain);
-	for (size_t i = 0; i < count; i++) {
-		struct pn_slice name = ((struct pn_mailbox_info *)table->rows)[i].name;
-
-		for (size_t at = name.size; at-- > 1;) {
-			struct pn_slice level = pn_slice_make(name.data, at);
-			struct pn_mailbox_info *above;
-
-			if (name.data[at] != '/')
-				continue;
-			above = find_name(table, count, level);
-			for (size_t k = count; above == NULL && k < table->count; k++) {
-				struct pn_mailbox_info *added =
-					&((struct pn_mailbox_info *)table->rows)[k];
-
-				if (pn_slice_equal(added->name, level))
-					above = added;
-			}
-			if (above == NULL) {
-				above = table_add(table);
-				above->name = level;
-				above->attributes = PN_MAILBOX_NO_SELECT;
-			}
-			above->attributes |= PN_MAILBOX_HAS_CHILDREN;
-		}
-	}
-	if (table->count != 0)
-		qsort(table->rows, table->count, table->row_size, compare_plain);
-}
-
-static enum pn_status add_subscriptions(struct index_access *access, uint64_t account,
-                                        struct table *table)
-{
-	struct index_key prefix;
-	struct index_walk walk;
-	size_t count = table->count;
-
-	key_tree(&prefix, account, TREE_SUBSCRIPTION);
-	walk_begin(&walk, access, TABLE_TREE, &prefix, NULL);
-	for (; walk.status == PN_OK; walk_next(&walk)) {
-		struct pn_slice name = pn_slice_make(walk.value.mv_data, walk.value.mv_size);
-		struct pn_mailbox_info *info = find_name(table, count, name);
-
-		if (info == NULL) {
-			info = table_add(table);
-			info->name = pn_arena_keep(access->arena, name);
-			info->attributes = PN_MAILBOX_NONEXISTENT;
-		}
-		info->attributes |= PN_MAILBOX_SUBSCRIBED;
-	}
-	walk_end(&walk);
-	return walk.status == PN_NOT_FOUND ? PN_OK : walk.status;
-}
-
-/* Keeps what was asked for. */
-static void select_mailboxes(struct table *table, const struct pn_mailboxes_request *request,
-                             struct pn_slice name)
-{
-	struct pn_mailbox_info *rows = (struct pn_mailbox_info *)table->rows;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < table->count; i++) {
-		if (request->name.size != 0 && !pn_slice_equal(rows[i].name, name))
-			continue;
-		if (request->id != 0 && rows[i].id != request->id)
-			continue;
-		rows[kept++] = rows[i];
-	}
-	table->count = kept;
-}
-
-enum pn_status local_mailboxes(void *instance, struct pn_store_call *call,
-                               const struct pn_mailboxes_request *request,
-                               struct pn_mailboxes *result)
-{
-	struct index_access access;
-	struct table table = {.row_size = sizeof(struct pn_mailbox_info)};
-	struct account account;
-	enum pn_status status = begin(instance, call, &access);
-
-	if (status != PN_OK)
-		return status;
-	status = account_load(&access, request->account, &account);
-	if (status == PN_OK)
-		status = add_mailboxes(&access, account.id, &table);
-	if (status == PN_OK) {
-		add_levels(&table);
-		status = add_subscriptions(&access, account.id, &table);
-	}
-	index_abort(&access);
-	if (status == PN_OK) {
-		select_mailboxes(&table, request, mailbox_canonical_name(&access, request->name));
-		if (table.count != 0)
-			qsort(table.rows, table.count, table.row_size, compare_mailboxes);
-		if (table.count == 0 && (request->name.size != 0 || request->id != 0))
-			status = PN_NOT_FOUND;
-		result->modseq = account.row.modseq;
-	}
-	result->mailbox_size = sizeof(struct pn_mailbox_info);
-	result->count = table.count;
-	result->mailboxes = table_keep(&table, call->arena);
-	return status;
-}
-
 /* ----------------------------------------------------------------------- view */
 
 static enum pn_status open_mailbox(struct index_access *access, struct pn_slice name, uint64_t id,
@@ -302,168 +133,266 @@ enum pn_status local_view(void *instance, struct pn_store_call *call,
 		return status;
 	mailbox_describe(mailbox, call->arena, &result->mailbox);
 	result->keyword_count = mailbox->row.keyword_count;
+	result->recent_uid = mailbox->row.recent_uid;
 	result->modseq = account.row.modseq;
 	return PN_OK;
 }
 
 /* ----------------------------------------------------------------------- rows */
 
-/* What is needed to turn index rows into rows for callers. */
-struct describing {
+enum {
+	ROWS_AT_ONCE = 4096, /* more are made room for as they come */
+	STORED_FIELDS =
+		PN_ROW_DATES | PN_ROW_SIZES | PN_ROW_BODY_ID | PN_ROW_SUMMARY | PN_ROW_THREAD,
+};
+
+/* Rows for callers, in the arena. */
+struct rows {
 	struct index_access *access;
 	const struct pn_slice *words;
 	uint32_t fields;
+	size_t max_rows;
+	struct pn_row *rows;
+	size_t count;
+	size_t capacity;
 	uint64_t last_bits; /* neighbours often have the same keywords */
 	struct pn_flags last_flags;
+	struct row_reader reader;
+	MDB_cursor *bodies; /* for summaries */
 };
 
-static void describe_flags(struct describing *describing, const struct message_row *row,
-                           struct pn_flags *flags)
+static enum pn_status rows_open(struct rows *rows, struct index_access *access,
+                                const struct mailbox *mailbox, uint32_t fields, size_t max_rows,
+                                uint64_t at_most)
 {
-	if (row->keywords != describing->last_bits) {
-		struct pn_slice *words = PN_ARENA_ARRAY(describing->access->arena,
-		                                        (size_t)__builtin_popcountll(row->keywords),
-		                                        struct pn_slice);
-		size_t count = 0;
+	int result = 0;
 
-		for (unsigned bit = 0; bit < PN_KEYWORDS_PER_MAILBOX; bit++)
-			if (row->keywords >> bit & 1)
-				words[count++] = describing->words[bit];
-		describing->last_bits = row->keywords;
-		describing->last_flags.keywords = words;
-		describing->last_flags.keyword_count = count;
-	}
-	*flags = describing->last_flags;
-	flags->system = row->system_flags;
+	*rows = (struct rows){.access = access, .fields = fields, .max_rows = max_rows};
+	if (at_most > max_rows)
+		at_most = max_rows;
+	rows->capacity = at_most < ROWS_AT_ONCE ? (size_t)at_most : ROWS_AT_ONCE;
+	rows->rows = PN_ARENA_ARRAY(access->arena, rows->capacity, struct pn_row);
+	rows_begin(&rows->reader, access, mailbox);
+	if (fields & PN_ROW_SUMMARY)
+		result = mdb_cursor_open(access->transaction, access->index->tables[TABLE_BODIES],
+		                         &rows->bodies);
+	if (result != 0)
+		return index_fail(access, result, "read");
+	return keywords_load(access, mailbox, &rows->words);
 }
 
-static enum pn_status describe_row(struct describing *describing, uint32_t uid,
-                                   const struct message_row *row, struct pn_row *result)
+static void rows_close(struct rows *rows)
 {
-	struct body_row body;
-	struct pn_slice summary;
+	rows_end(&rows->reader);
+	if (rows->bodies != NULL)
+		mdb_cursor_close(rows->bodies);
+	rows->bodies = NULL;
+}
+
+static struct pn_row *new_row(struct rows *rows)
+{
+	struct pn_row *more;
+
+	if (rows->count == rows->capacity) {
+		rows->capacity = rows->capacity * 2 + 16;
+		if (rows->capacity > rows->max_rows)
+			rows->capacity = rows->max_rows;
+		more = PN_ARENA_ARRAY(rows->access->arena, rows->capacity, struct pn_row);
+		if (rows->count != 0)
+			memcpy(more, rows->rows, rows->count * sizeof(*more));
+		rows->rows = more;
+	}
+	return &rows->rows[rows->count++];
+}
+
+static void describe_flags(struct rows *rows, uint64_t keywords, uint32_t system,
+                           struct pn_flags *flags)
+{
+	if (keywords != rows->last_bits) {
+		struct pn_slice *words =
+			PN_ARENA_ARRAY(rows->access->arena, (size_t)__builtin_popcountll(keywords),
+		                       struct pn_slice);
+		size_t count = 0;
+
+		for (uint64_t bits = keywords; bits != 0; bits &= bits - 1)
+			words[count++] = rows->words[__builtin_ctzll(bits)];
+		rows->last_bits = keywords;
+		rows->last_flags.keywords = words;
+		rows->last_flags.keyword_count = count;
+	}
+	*flags = rows->last_flags;
+	flags->system = system;
+}
+
+/* Bodies of neighbours mostly stand beside each other: the cursor finds them on its page. */
+static enum pn_status describe_summary(struct rows *rows, struct pn_body_id id,
+                                       struct pn_slice *summary)
+{
+	MDB_val key = {.mv_size = sizeof(id), .mv_data = &id};
+	MDB_val value;
+	struct body_row row;
+	int result = mdb_cursor_get(rows->bodies, &key, &value, MDB_SET);
+
+	if (result != 0)
+		return index_fail(rows->access, result, "find a body");
+	if (value.mv_size < sizeof(row))
+		return pn_fail(rows->access->error, "the index has a damaged row for a body");
+	memcpy(&row, value.mv_data, sizeof(row));
+	if (row.summary_size != value.mv_size - sizeof(row))
+		return pn_fail(rows->access->error, "the index has a damaged row for a body");
+	*summary = pn_arena_keep(
+		rows->access->arena,
+		pn_slice_make((const char *)value.mv_data + sizeof(row), row.summary_size));
+	return PN_OK;
+}
+
+static enum pn_status describe_row(struct rows *rows, const struct flag_block *block, unsigned slot,
+                                   struct pn_row *result)
+{
+	const struct message_row *row;
 	enum pn_status status;
 
-	result->uid = uid;
-	result->is_expunged = row->expunged_ms != 0;
-	result->modseq = row->modseq;
+	result->uid = block->number * FLAG_BLOCK_UIDS + slot;
+	result->is_expunged = block->expunged >> slot & 1;
+	result->modseq = block->columns[COLUMN_MODSEQ][slot];
+	describe_flags(rows, block->columns[COLUMN_KEYWORDS][slot],
+	               (uint32_t)block->columns[COLUMN_SYSTEM][slot], &result->flags);
+	if (!(rows->fields & STORED_FIELDS))
+		return PN_OK;
+	status = rows_find(&rows->reader, result->uid, &row);
+	if (status != PN_OK)
+		return status;
 	result->internal_date_ms = row->internal_date_ms;
 	result->saved_date_ms = row->saved_date_ms;
 	result->size = row->size;
 	result->header_size = row->header_size;
 	result->body = row->body;
 	result->thread = row->thread;
-	if (describing->fields & PN_ROW_FLAGS)
-		describe_flags(describing, row, &result->flags);
-	if (!(describing->fields & PN_ROW_SUMMARY))
-		return PN_OK;
-	status = body_load(describing->access, row->body, &body, &summary);
-	if (status == PN_OK)
-		result->summary = pn_arena_keep(describing->access->arena, summary);
+	return rows->fields & PN_ROW_SUMMARY ? describe_summary(rows, row->body, &result->summary)
+	                                     : PN_OK;
+}
+
+/* The rows of a block among `bits` with a modseq above `since`. Sets next_uid where it is full. */
+static enum pn_status describe_block(struct rows *rows, const struct flag_block *block,
+                                     uint64_t bits, uint64_t since, uint32_t *next_uid)
+{
+	enum pn_status status = PN_OK;
+
+	for (; bits != 0 && status == PN_OK; bits &= bits - 1) {
+		unsigned slot = (unsigned)__builtin_ctzll(bits);
+
+		if (block->columns[COLUMN_MODSEQ][slot] <= since)
+			continue;
+		if (rows->count >= rows->max_rows) {
+			*next_uid = block->number * FLAG_BLOCK_UIDS + slot;
+			return PN_OK;
+		}
+		status = describe_row(rows, block, slot, new_row(rows));
+	}
 	return status;
 }
 
-static enum pn_status rows_of_range(struct describing *describing, const struct mailbox *mailbox,
-                                    const struct pn_rows_request *request,
-                                    struct pn_uid_range range, struct table *table,
-                                    uint32_t *next_uid)
+static enum pn_status collect_rows(struct rows *rows, const struct mailbox *mailbox,
+                                   const struct pn_rows_request *request, uint32_t *next_uid)
 {
-	struct index_key prefix;
-	struct index_key from;
-	struct index_walk walk;
+	struct block_walk blocks;
+	struct flag_block block;
 	enum pn_status status = PN_OK;
 
-	key_tree(&prefix, mailbox->account, TREE_ROW);
-	key_u64(&prefix, mailbox->id);
-	key_message(&from, mailbox->account, TREE_ROW, mailbox->id, range.first);
-	walk_begin(&walk, describing->access, TABLE_TREE, &prefix, &from);
-	for (; walk.status == PN_OK && status == PN_OK; walk_next(&walk)) {
-		uint32_t uid = key_read_u32((const char *)walk.key.mv_data + prefix.size);
-		struct message_row row;
+	blocks_begin(&blocks, rows->access, mailbox, request->uids);
+	for (; blocks.status == PN_OK && status == PN_OK && *next_uid == 0; blocks_next(&blocks)) {
+		uint64_t bits = blocks.wanted & blocks.head.present;
 
-		if (uid > range.last)
-			break;
-		if (walk.value.mv_size < sizeof(row)) {
-			status = pn_fail(describing->access->error,
-			                 "the index has a short row for UID %u", uid);
-			break;
-		}
-		memcpy(&row, walk.value.mv_data, sizeof(row));
-		if ((row.expunged_ms != 0 && !request->with_expunged) ||
-		    row.modseq <= request->changed_since)
+		if (blocks.head.max_modseq <= request->changed_since)
+			bits = 0;
+		if (request->with_expunged)
+			bits |= blocks.wanted & blocks.head.expunged;
+		if (bits == 0)
 			continue;
-		if (table->count >= request->max_rows) {
-			*next_uid = uid;
-			break;
-		}
-		status = describe_row(describing, uid, &row, table_add(table));
+		status = blocks_read(&blocks, &block);
+		if (status == PN_OK)
+			status = describe_block(rows, &block, bits, request->changed_since,
+			                        next_uid);
 	}
-	walk_end(&walk);
-	return status;
+	blocks_end(&blocks);
+	return blocks.status == PN_FAILED ? PN_FAILED : status;
 }
 
 enum pn_status local_rows(void *instance, struct pn_store_call *call,
                           const struct pn_rows_request *request, struct pn_rows *result)
 {
 	struct index_access access;
-	struct describing describing = {.access = &access, .fields = request->fields};
-	struct table table = {.row_size = sizeof(struct pn_row)};
+	struct rows rows = {0};
 	struct account account;
 	struct mailbox *mailbox;
+	uint64_t at_most = pn_uid_set_count(request->uids);
 	enum pn_status status = begin(instance, call, &access);
 
 	if (status != PN_OK)
 		return status;
 	result->next_uid = 0;
 	status = open_mailbox(&access, request->account, request->mailbox, &account, &mailbox);
-	if (status == PN_OK)
-		status = keywords_load(&access, mailbox, &describing.words);
-	for (size_t i = 0; i < request->uids.count && status == PN_OK && result->next_uid == 0; i++)
-		status = rows_of_range(&describing, mailbox, request, request->uids.ranges[i],
-		                       &table, &result->next_uid);
+	if (status == PN_OK) {
+		if (!request->with_expunged && at_most > mailbox->row.message_count)
+			at_most = mailbox->row.message_count;
+		status = rows_open(&rows, &access, mailbox, request->fields, request->max_rows,
+		                   at_most);
+		if (status == PN_OK)
+			status = collect_rows(&rows, mailbox, request, &result->next_uid);
+		rows_close(&rows);
+	}
 	index_abort(&access);
 	result->row_size = sizeof(struct pn_row);
-	result->count = table.count;
-	result->rows = table_keep(&table, call->arena);
+	result->count = rows.count;
+	result->rows = rows.rows;
 	return status;
 }
 
 /* -------------------------------------------------------------------- changes */
 
-static int compare_uids(const void *left, const void *right)
+static int compare_ranges(const void *left, const void *right)
 {
-	uint32_t a = *(const uint32_t *)left;
-	uint32_t b = *(const uint32_t *)right;
+	uint32_t a = ((const struct pn_uid_range *)left)->first;
+	uint32_t b = ((const struct pn_uid_range *)right)->first;
 
 	return a < b ? -1 : a > b;
 }
 
-/* From the change log: UIDs that changed after `since`, and those that were expunged. */
+/* From the log: what was expunged after `since`, from from_uid on. */
 static enum pn_status read_log(struct index_access *access, const struct mailbox *mailbox,
-                               const struct pn_changes_request *request, struct uid_list *changed,
-                               struct uid_list *vanished)
+                               const struct pn_changes_request *request,
+                               struct pn_uid_set *vanished)
 {
 	struct index_key prefix;
 	struct index_key from;
 	struct index_walk walk;
+	struct uid_list list = {0};
+	struct uid_list joined = {0};
 
-	key_tree(&prefix, mailbox->account, TREE_CHANGE);
-	key_u64(&prefix, mailbox->id);
+	key_mailbox(&prefix, mailbox->account, TREE_EXPUNGED, mailbox->id);
 	from = prefix;
 	key_u64(&from, request->since + 1);
 	walk_begin(&walk, access, TABLE_TREE, &prefix, &from);
 	for (; walk.status == PN_OK; walk_next(&walk)) {
-		uint32_t uid = key_read_u32((const char *)walk.key.mv_data + prefix.size + 8);
+		for (size_t at = 0; at + sizeof(struct pn_uid_range) <= walk.value.mv_size;
+		     at += sizeof(struct pn_uid_range)) {
+			struct pn_uid_range range;
 
-		if (uid >= request->from_uid)
-			uid_list_add(*(const uint8_t *)walk.value.mv_data ? vanished : changed,
-			             uid);
+			memcpy(&range, (const char *)walk.value.mv_data + at, sizeof(range));
+			if (range.first < request->from_uid)
+				range.first = request->from_uid;
+			if (range.first <= range.last)
+				uid_list_add(&list, range.first, range.last);
+		}
 	}
 	walk_end(&walk);
-	if (changed->count != 0)
-		qsort(changed->uids, changed->count, sizeof(uint32_t), compare_uids);
-	if (vanished->count != 0)
-		qsort(vanished->uids, vanished->count, sizeof(uint32_t), compare_uids);
+	if (list.count != 0)
+		qsort(list.ranges, list.count, sizeof(*list.ranges), compare_ranges);
+	/* A UID is expunged once: they do not overlap, but may touch. */
+	for (size_t i = 0; i < list.count; i++)
+		uid_list_add(&joined, list.ranges[i].first, list.ranges[i].last);
+	free(list.ranges);
+	*vanished = uid_list_set(access->arena, &joined);
 	return walk.status == PN_NOT_FOUND ? PN_OK : walk.status;
 }
 
@@ -479,7 +408,7 @@ static enum pn_status all_gaps(struct index_access *access, const struct mailbox
 	if (status != PN_OK)
 		return status;
 	gaps = PN_ARENA_ARRAY(access->arena, there.count + 1, struct pn_uid_range);
-	vanished->ranges = gaps;
+	*vanished = (struct pn_uid_set){gaps, 0};
 	for (size_t i = 0; i < there.count; i++) {
 		if (there.ranges[i].last < next)
 			continue;
@@ -504,34 +433,52 @@ static void cut_set(struct pn_uid_set *set, uint32_t end)
 		ranges[set->count - 1].last = end - 1;
 }
 
+static enum pn_status changed_rows(struct rows *rows, const struct mailbox *mailbox,
+                                   const struct pn_changes_request *request, uint32_t *next_uid)
+{
+	struct pn_uid_range ranges[TOUCHED_MAX];
+	struct pn_uid_set set = {ranges, mailbox_touched_since(mailbox, request->since, ranges)};
+	struct block_walk blocks;
+	struct flag_block block;
+	enum pn_status status = PN_OK;
+
+	while (set.count != 0 && set.ranges[0].last < request->from_uid) {
+		set.ranges++;
+		set.count--;
+	}
+	if (set.count != 0 && set.ranges[0].first < request->from_uid)
+		((struct pn_uid_range *)(uintptr_t)set.ranges)[0].first = request->from_uid;
+	blocks_begin(&blocks, rows->access, mailbox, set);
+	for (; blocks.status == PN_OK && status == PN_OK && *next_uid == 0; blocks_next(&blocks)) {
+		if (blocks.head.max_modseq <= request->since)
+			continue;
+		status = blocks_read(&blocks, &block);
+		if (status == PN_OK)
+			status = describe_block(rows, &block, block.present & blocks.wanted,
+			                        request->since, next_uid);
+	}
+	blocks_end(&blocks);
+	return blocks.status == PN_FAILED ? PN_FAILED : status;
+}
+
 static enum pn_status collect_changes(struct index_access *access, const struct mailbox *mailbox,
                                       const struct pn_changes_request *request,
-                                      struct pn_changes *result, struct table *table)
+                                      struct pn_changes *result)
 {
-	struct describing describing = {.access = access, .fields = PN_ROW_FLAGS};
-	struct uid_list changed = {0};
-	struct uid_list vanished = {0};
-	enum pn_status status = read_log(access, mailbox, request, &changed, &vanished);
+	struct rows rows;
+	enum pn_status status = rows_open(&rows, access, mailbox, PN_ROW_FLAGS, request->max_rows,
+	                                  mailbox->row.message_count);
 
 	if (status == PN_OK)
-		status = keywords_load(access, mailbox, &describing.words);
-	for (size_t i = 0; i < changed.count && status == PN_OK; i++) {
-		struct message_row row;
-
-		if (table->count >= request->max_rows) {
-			result->is_complete = false;
-			result->next_uid = changed.uids[i];
-			break;
-		}
-		status = message_load(access, mailbox, changed.uids[i], &row);
-		if (status == PN_OK)
-			status = describe_row(&describing, changed.uids[i], &row, table_add(table));
-	}
-	free(changed.uids);
-	result->vanished = uid_list_set(access, &vanished);
+		status = changed_rows(&rows, mailbox, request, &result->next_uid);
+	rows_close(&rows);
+	result->rows = rows.rows;
+	result->count = rows.count;
+	result->is_complete = result->next_uid == 0;
 	if (status == PN_OK && request->since < mailbox->row.log_floor)
-		status = all_gaps(access, mailbox, request->from_uid,
-		                  (result->vanished.count = 0, &result->vanished));
+		status = all_gaps(access, mailbox, request->from_uid, &result->vanished);
+	else if (status == PN_OK)
+		status = read_log(access, mailbox, request, &result->vanished);
 	if (!result->is_complete)
 		cut_set(&result->vanished, result->next_uid);
 	return status;
@@ -541,7 +488,6 @@ enum pn_status local_changes(void *instance, struct pn_store_call *call,
                              const struct pn_changes_request *request, struct pn_changes *result)
 {
 	struct index_access access;
-	struct table table = {.row_size = sizeof(struct pn_row)};
 	struct account account;
 	struct mailbox *mailbox;
 	enum pn_status status = begin(instance, call, &access);
@@ -550,13 +496,11 @@ enum pn_status local_changes(void *instance, struct pn_store_call *call,
 		return status;
 	result->is_complete = true;
 	result->next_uid = 0;
-	status = open_mailbox(&access, request->account, request->mailbox, &account, &mailbox);
-	if (status == PN_OK)
-		status = collect_changes(&access, mailbox, request, result, &table);
-	index_abort(&access);
 	result->row_size = sizeof(struct pn_row);
-	result->count = table.count;
-	result->rows = table_keep(&table, call->arena);
+	status = open_mailbox(&access, request->account, request->mailbox, &account, &mailbox);
+	if (status == PN_OK && mailbox->row.highest_modseq > request->since)
+		status = collect_changes(&access, mailbox, request, result);
+	index_abort(&access);
 	if (status != PN_OK)
 		return status;
 	mailbox_describe(mailbox, call->arena, &result->mailbox);

@@ -13,6 +13,8 @@
 
 #include <postern/text.h>
 
+#define HELD_BIT ((uint64_t)1 << 63)
+
 static struct pn_slice *row_texts(struct pn_queue_row *row, struct pn_slice *texts[QUEUE_TEXTS])
 {
 	texts[0] = &row->transaction;
@@ -42,11 +44,17 @@ static void row_key(struct index_key *key, uint64_t id)
 	key_u64(key, id);
 }
 
+/* A time as a key has it: held rows come behind all that are due. */
+static uint64_t due_value(int64_t due_ms, enum pn_queue_state state)
+{
+	return (due_ms < 0 ? 0 : (uint64_t)due_ms) | (state == PN_QUEUE_HELD ? HELD_BIT : 0);
+}
+
 static void due_key(struct index_key *key, int64_t due_ms, uint64_t id)
 {
 	key_start(key);
 	key_byte(key, 'D');
-	key_u64(key, due_ms < 0 ? 0 : (uint64_t)due_ms);
+	key_u64(key, due_value(due_ms, PN_QUEUE_DUE));
 	key_u64(key, id);
 }
 
@@ -83,7 +91,8 @@ static size_t row_entries(const struct pn_queue_row *row, struct index_key keys[
 {
 	size_t count = 0;
 
-	entry_key(&keys[count++], 'd', text_hash(row->destination));
+	entry_key(&keys[count], 'd', text_hash(row->destination));
+	key_u64(&keys[count++], due_value(row->due_ms, row->state));
 	entry_key(&keys[count++], 's', text_hash(row->sender));
 	entry_key(&keys[count++], 'r', text_hash(recipient_domain(row)));
 	entry_key(&keys[count++], 't', text_hash(row->tenant));
@@ -156,8 +165,9 @@ static enum pn_status save(struct index_access *access, const struct pn_queue_ro
 	                     pn_slice_make(tail, size));
 }
 
-static enum pn_status read_row(struct index_access *access, uint64_t id, MDB_val value,
-                               struct pn_queue_row *row)
+/* Without copies of its texts: they lie in the index, until something is written to it. */
+static enum pn_status look_at_row(struct index_access *access, uint64_t id, MDB_val value,
+                                  struct pn_queue_row *row)
 {
 	struct pn_slice *texts[QUEUE_TEXTS];
 	struct queue_row fixed;
@@ -176,9 +186,8 @@ static enum pn_status read_row(struct index_access *access, uint64_t id, MDB_val
 		.attempts = fixed.attempts,
 		.priority = fixed.priority,
 	};
-	rest = pn_arena_keep(access->arena,
-	                     pn_slice_make((const char *)value.mv_data + sizeof(fixed),
-	                                   value.mv_size - sizeof(fixed)));
+	rest = pn_slice_make((const char *)value.mv_data + sizeof(fixed),
+	                     value.mv_size - sizeof(fixed));
 	row_texts(row, texts);
 	for (size_t i = 0; i < QUEUE_TEXTS; i++) {
 		if (fixed.text_sizes[i] > rest.size)
@@ -193,7 +202,7 @@ damaged:
 	               access->index->path, (unsigned long long)id);
 }
 
-enum pn_status queue_load(struct index_access *access, uint64_t id, struct pn_queue_row *row)
+static enum pn_status look(struct index_access *access, uint64_t id, struct pn_queue_row *row)
 {
 	struct index_key key;
 	MDB_val value;
@@ -204,9 +213,28 @@ enum pn_status queue_load(struct index_access *access, uint64_t id, struct pn_qu
 	if (status == PN_NOT_FOUND)
 		return pn_fail_with(PN_NOT_FOUND, access->error, "there is no queue row %llu",
 		                    (unsigned long long)id);
-	return status == PN_OK ? read_row(access, id, value, row) : status;
+	return status == PN_OK ? look_at_row(access, id, value, row) : status;
 }
 
+static void keep_texts(struct pn_arena *arena, struct pn_queue_row *row)
+{
+	struct pn_slice *texts[QUEUE_TEXTS];
+
+	row_texts(row, texts);
+	for (size_t i = 0; i < QUEUE_TEXTS; i++)
+		*texts[i] = pn_arena_keep(arena, *texts[i]);
+}
+
+enum pn_status queue_load(struct index_access *access, uint64_t id, struct pn_queue_row *row)
+{
+	enum pn_status status = look(access, id, row);
+
+	if (status == PN_OK)
+		keep_texts(access->arena, row);
+	return status;
+}
+
+/* The caller has taken the reference to the body. */
 enum pn_status queue_put(struct index_access *access, const struct pn_queue_row *row,
                          struct pn_body_id body, uint64_t *id_out)
 {
@@ -216,8 +244,6 @@ enum pn_status queue_put(struct index_access *access, const struct pn_queue_row 
 
 	if (status == PN_OK)
 		status = index_counter(access, "queue_count", 1, &ignored);
-	if (status == PN_OK)
-		status = body_keep(access, body);
 	copy.body = body;
 	*id_out = copy.id;
 	if (status == PN_OK)
@@ -225,35 +251,68 @@ enum pn_status queue_put(struct index_access *access, const struct pn_queue_row 
 	return status == PN_OK ? enter(access, &copy) : status;
 }
 
-enum pn_status queue_update(struct index_access *access, const struct pn_queue_row *row)
+/* Whether somebody else changed the row since who worked on it had read it. */
+static bool has_moved(const struct pn_mutation *mutation, const struct pn_queue_row *row)
 {
-	struct pn_queue_row old;
-	enum pn_status status = queue_load(access, row->id, &old);
-
-	if (status == PN_OK)
-		status = leave(access, &old);
-	if (status != PN_OK)
-		return status;
-	old.due_ms = row->due_ms;
-	old.state = row->state;
-	old.attempts = row->attempts;
-	old.priority = row->priority;
-	old.reason = row->reason;
-	old.destination = row->destination;
-	status = save(access, &old);
-	return status == PN_OK ? enter(access, &old) : status;
+	return row->state == PN_QUEUE_HELD || (mutation->unchanged_since != 0 &&
+	                                       (uint64_t)row->due_ms != mutation->unchanged_since);
 }
 
-enum pn_status queue_done(struct index_access *access, uint64_t id)
+/* The row of a mutation. False with PN_OK: it comes from who worked on the row meanwhile, and the
+ * row is gone, or an operator holds it or did something else to it. */
+static enum pn_status load_for(struct index_access *access, const struct pn_mutation *mutation,
+                               struct pn_queue_row *row, bool *is_there)
+{
+	enum pn_status status = queue_load(access, mutation->queue_row->id, row);
+
+	*is_there = status == PN_OK;
+	if (!mutation->on)
+		return status;
+	if (status == PN_NOT_FOUND)
+		return PN_OK;
+	*is_there = status == PN_OK &&
+	            (mutation->kind == PN_MUTATION_QUEUE_DONE || !has_moved(mutation, row));
+	return status;
+}
+
+enum pn_status queue_update(struct index_access *access, const struct pn_mutation *mutation,
+                            bool *was_there)
+{
+	const struct pn_queue_row *change = mutation->queue_row;
+	struct pn_queue_row row;
+	enum pn_status status = load_for(access, mutation, &row, was_there);
+
+	if (status != PN_OK || !*was_there)
+		return status;
+	status = leave(access, &row);
+	if (status != PN_OK)
+		return status;
+	row.due_ms = change->due_ms;
+	row.state = change->state;
+	row.attempts = change->attempts;
+	row.priority = change->priority;
+	row.reason = change->reason;
+	row.destination = change->destination;
+	if (change->details.size != 0)
+		row.details = change->details;
+	if (change->expires_ms != 0)
+		row.expires_ms = change->expires_ms;
+	status = save(access, &row);
+	return status == PN_OK ? enter(access, &row) : status;
+}
+
+enum pn_status queue_done(struct index_access *access, const struct pn_mutation *mutation,
+                          bool *was_there)
 {
 	struct pn_queue_row row;
 	struct index_key key;
 	uint64_t ignored;
-	enum pn_status status = queue_load(access, id, &row);
+	enum pn_status status = load_for(access, mutation, &row, was_there);
 
-	if (status == PN_OK)
-		status = leave(access, &row);
-	row_key(&key, id);
+	if (status != PN_OK || !*was_there)
+		return status;
+	status = leave(access, &row);
+	row_key(&key, row.id);
 	if (status == PN_OK)
 		status = index_delete(access, TABLE_QUEUE, &key);
 	if (status == PN_OK)
@@ -279,21 +338,44 @@ static bool row_fits(const struct pn_queue_request *request, const struct pn_que
 	       text_fits(request->tenant, row->tenant);
 }
 
-/* Which entries to walk: those that select most. Gives the prefix, and where to begin. */
-static void choose(const struct pn_queue_request *request, struct index_key *prefix,
-                   struct index_key *from)
+/* Where the walk over the entries of a destination begins: behind the row after_id, which may be
+ * gone by now, or be held by now. */
+static void destination_from(struct index_access *access, const struct pn_queue_request *request,
+                             struct index_key *from)
 {
+	enum pn_queue_state state = request->has_state ? request->state : PN_QUEUE_DUE;
+	struct pn_queue_row row;
+
+	if (request->after_id == 0) {
+		key_u64(from, due_value(0, state));
+		key_u64(from, 0);
+		return;
+	}
+	if (!request->has_state && request->due_before_ms == 0 &&
+	    look(access, request->after_id, &row) == PN_OK)
+		state = row.state;
+	key_u64(from, due_value(request->after_due_ms, state));
+	key_u64(from, request->after_id);
+}
+
+/* Which entries to walk. Gives their prefix, and where to begin. */
+static void choose(struct index_access *access, const struct pn_queue_request *request,
+                   struct index_key *prefix, struct index_key *from)
+{
+	if (request->destination.size != 0) {
+		entry_key(prefix, 'd', text_hash(request->destination));
+		*from = *prefix;
+		destination_from(access, request, from);
+		return;
+	}
 	if (request->due_before_ms != 0) {
-		due_key(from, request->after_due_ms, request->after_id);
-		if (request->after_id == 0)
-			due_key(from, 0, 0);
+		due_key(from, request->after_id == 0 ? 0 : request->after_due_ms,
+		        request->after_id);
 		key_start(prefix);
 		key_byte(prefix, 'D');
 		return;
 	}
-	if (request->destination.size != 0)
-		entry_key(prefix, 'd', text_hash(request->destination));
-	else if (request->sender.size != 0)
+	if (request->sender.size != 0)
 		entry_key(prefix, 's', text_hash(request->sender));
 	else if (request->recipient_domain.size != 0)
 		entry_key(prefix, 'r', text_hash(request->recipient_domain));
@@ -307,6 +389,19 @@ static void choose(const struct pn_queue_request *request, struct index_key *pre
 	}
 	*from = *prefix;
 	key_u64(from, request->after_id);
+}
+
+/* The entries are in the order of due: what comes from here on was not asked for. */
+static bool is_past(const struct pn_queue_request *request, const struct index_walk *walk)
+{
+	uint64_t due;
+
+	if (request->due_before_ms == 0 && request->destination.size == 0)
+		return false;
+	due = key_read_u64((const char *)walk->key.mv_data + walk->key.mv_size - 2 * sizeof(due));
+	if (request->due_before_ms != 0)
+		return due >= (uint64_t)request->due_before_ms;
+	return request->has_state && request->state == PN_QUEUE_DUE && due >= HELD_BIT;
 }
 
 enum pn_status queue_select(struct index_access *access, const struct pn_queue_request *request,
@@ -323,9 +418,11 @@ enum pn_status queue_select(struct index_access *access, const struct pn_queue_r
 	result->count = 0;
 	result->is_complete = true;
 	status = index_counter(access, "queue_count", 0, &result->total);
+	if (status == PN_OK)
+		status = index_counter(access, "next_queue", 0, &result->last_id);
 	if (status != PN_OK)
 		return status;
-	choose(request, &prefix, &from);
+	choose(access, request, &prefix, &from);
 	walk_begin(&walk, access, TABLE_QUEUE, &prefix, &from);
 	for (; walk.status == PN_OK && status == PN_OK; walk_next(&walk)) {
 		const char *key = walk.key.mv_data;
@@ -335,10 +432,9 @@ enum pn_status queue_select(struct index_access *access, const struct pn_queue_r
 		if (walk.key.mv_size == from.size && memcmp(key, from.bytes, from.size) == 0 &&
 		    request->after_id != 0)
 			continue; /* the row to go on behind */
-		if (request->due_before_ms != 0 &&
-		    key_read_u64(key + 1) >= (uint64_t)request->due_before_ms)
+		if (is_past(request, &walk))
 			break;
-		status = queue_load(access, id, &row);
+		status = look(access, id, &row);
 		if (status != PN_OK || !row_fits(request, &row))
 			continue;
 		if (result->count >= request->max_rows) {
@@ -351,6 +447,7 @@ enum pn_status queue_select(struct index_access *access, const struct pn_queue_r
 			if (rows == NULL)
 				abort();
 		}
+		keep_texts(access->arena, &row);
 		rows[result->count++] = row;
 	}
 	walk_end(&walk);

@@ -14,7 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PIECE_MAX = 1 << 20 };
+enum {
+	PIECE_MAX = 1 << 20,
+	RUN_MAX = 1 << 20,  /* records that are read in one go */
+	RUN_GAP = 32 << 10, /* what lies between two of them is read along */
+	READY_MAX = 128 << 10,
+};
 
 void readers_start(struct local_readers *readers)
 {
@@ -29,6 +34,7 @@ void readers_stop(struct local_readers *readers)
 	for (size_t i = 0; i < READER_FILES; i++)
 		if (readers->files[i].descriptor >= 0)
 			close(readers->files[i].descriptor);
+	free(readers->ready_room);
 	pthread_mutex_destroy(&readers->mutex);
 }
 
@@ -215,4 +221,252 @@ enum pn_status local_body_read(void *instance, struct pn_store_call *call,
 		return PN_OK;
 	set_aside(store, request->body, call->error.text);
 	return PN_FAILED;
+}
+
+/* ------------------------------------------------------------------- many bodies */
+
+/* One of many: where its record is. */
+struct wanted {
+	struct body_row row;
+	size_t index; /* of its entry */
+};
+
+static int compare_wanted(const void *left, const void *right)
+{
+	const struct body_row *a = &((const struct wanted *)left)->row;
+	const struct body_row *b = &((const struct wanted *)right)->row;
+
+	if (a->segment != b->segment)
+		return a->segment < b->segment ? -1 : 1;
+	return a->offset < b->offset ? -1 : a->offset > b->offset;
+}
+
+/* As many from the front of the list as fit, and where they are. */
+static enum pn_status choose(struct index_access *access, const struct pn_bodies_request *request,
+                             struct pn_body_entry *entries, struct wanted *wanted,
+                             size_t *wanted_count, size_t *count)
+{
+	uint64_t left = request->max_size;
+
+	for (*count = 0; *count < request->count; ++*count) {
+		struct wanted *next = &wanted[*wanted_count];
+		enum pn_status status =
+			body_load(access, request->bodies[*count], &next->row, NULL);
+
+		if (status == PN_FAILED)
+			return status;
+		entries[*count].status = status;
+		if (status != PN_OK)
+			continue;
+		if (next->row.size > request->max_size) {
+			entries[*count].status = PN_LIMIT;
+			continue;
+		}
+		if (next->row.size > left)
+			break;
+		left -= next->row.size;
+		next->index = *count;
+		++*wanted_count;
+	}
+	return PN_OK;
+}
+
+/* One record out of what was read of its neighbourhood. */
+static enum pn_status take_body(const char *record, uint64_t salt, struct pn_body_id id,
+                                const struct body_row *row, const char *what,
+                                struct pn_slice *bytes_out, struct pn_error *error)
+{
+	struct record_header header;
+	enum pn_status status;
+
+	if (row->record_size < sizeof(header))
+		return pn_fail(error, "%s is damaged: a record is too short", what);
+	memcpy(&header, record, sizeof(header));
+	status = check_header(&header, salt, id, row, what, error);
+	if (status != PN_OK)
+		return status;
+	if (!record_body_is_good(&header, record + header.body_offset))
+		return pn_fail(error, "%s is damaged: the checksum differs", what);
+	*bytes_out = pn_slice_make(record + header.body_offset, (size_t)header.body_size);
+	return PN_OK;
+}
+
+/* One after the other, where they could not be read together. */
+static void read_alone(struct local_store *store, struct pn_store_call *call,
+                       const struct pn_bodies_request *request, size_t index, uint64_t size,
+                       struct pn_body_entry *entry)
+{
+	struct pn_body_request one = {.struct_size = sizeof(one),
+	                              .account = request->account,
+	                              .body = request->bodies[index]};
+	char *bytes = pn_arena_allocate(call->arena, (size_t)size);
+	size_t done = 0;
+
+	entry->status = PN_OK;
+	do {
+		struct pn_body_piece piece = {.struct_size = sizeof(piece)};
+
+		one.offset = done;
+		one.max_size = PIECE_MAX;
+		entry->status = local_body_read(store, call, &one, &piece);
+		if (entry->status != PN_OK)
+			return;
+		if (piece.bytes.size > size - done || (piece.bytes.size == 0 && done < size)) {
+			entry->status = PN_FAILED;
+			return;
+		}
+		if (piece.bytes.size != 0)
+			memcpy(bytes + done, piece.bytes.data, piece.bytes.size);
+		done += piece.bytes.size;
+	} while (done < size);
+	entry->bytes = pn_slice_make(bytes, (size_t)size);
+}
+
+/* Records that lie close together, in one read. */
+static void read_run(struct local_store *store, struct pn_store_call *call,
+                     const struct pn_bodies_request *request, struct pn_body_entry *entries,
+                     const struct wanted *wanted, size_t count)
+{
+	uint64_t start = wanted[0].row.offset;
+	const struct body_row *last = &wanted[count - 1].row;
+	size_t size = (size_t)(last->offset + last->record_size - start);
+	struct pn_error error = {0};
+	struct reader_file own;
+	struct reader_file *file;
+	uint64_t salt = 0;
+	char *path = segment_path(store, wanted[0].row.segment);
+	char *bytes = pn_arena_allocate(call->arena, size);
+	enum pn_status status = borrow_file(store, wanted[0].row.segment, &own, &file, &error);
+
+	if (status == PN_OK) {
+		salt = file->salt;
+		status = file_read(file->descriptor, bytes, size, start, path, &error);
+		return_file(store, file, &own);
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct wanted *one = &wanted[i];
+		struct pn_body_entry *entry = &entries[one->index];
+
+		/* What fails is tried alone: its neighbours must not suffer, and it is named. */
+		if (status != PN_OK ||
+		    take_body(bytes + (one->row.offset - start), salt, request->bodies[one->index],
+		              &one->row, path, &entry->bytes, &error) != PN_OK)
+			read_alone(store, call, request, one->index, one->row.size, entry);
+	}
+	free(path);
+}
+
+enum pn_status local_bodies(void *instance, struct pn_store_call *call,
+                            const struct pn_bodies_request *request, struct pn_bodies *result)
+{
+	struct local_store *store = instance;
+	struct index_access access = {.store = store,
+	                              .index = &store->index,
+	                              .error = &call->error,
+	                              .arena = call->arena};
+	struct pn_body_entry *entries =
+		PN_ARENA_ARRAY(call->arena, request->count, struct pn_body_entry);
+	struct wanted *wanted = PN_ARENA_ARRAY(call->arena, request->count, struct wanted);
+	size_t count = 0;
+	enum pn_status status = index_begin(&access, false);
+
+	result->entries = entries;
+	result->entry_size = sizeof(*entries);
+	if (status != PN_OK)
+		return status;
+	status = choose(&access, request, entries, wanted, &count, &result->count);
+	index_abort(&access);
+	if (status != PN_OK)
+		return status;
+	if (count != 0)
+		qsort(wanted, count, sizeof(*wanted), compare_wanted);
+	for (size_t first = 0, next; first < count; first = next) {
+		const struct body_row *row = &wanted[first].row;
+		uint64_t end = row->offset + row->record_size;
+
+		for (next = first + 1; next < count; next++) {
+			const struct body_row *other = &wanted[next].row;
+
+			if (other->segment != row->segment || other->offset > end + RUN_GAP ||
+			    other->offset + other->record_size > row->offset + RUN_MAX)
+				break;
+			if (end < other->offset + other->record_size)
+				end = other->offset + other->record_size;
+		}
+		if (row->record_size > RUN_MAX)
+			read_alone(store, call, request, wanted[first].index, row->size,
+			           &entries[wanted[first].index]);
+		else
+			read_run(store, call, request, entries, wanted + first, next - first);
+	}
+	return PN_OK;
+}
+
+/* --------------------------------------------------------------- without waiting */
+
+/* An open file of that segment; NULL where it would have to be opened. */
+static struct reader_file *borrow_open_file(struct local_store *store, uint64_t segment)
+{
+	struct local_readers *readers = &store->readers;
+	struct reader_file *file;
+
+	pthread_mutex_lock(&readers->mutex);
+	file = find_file(readers, segment);
+	if (file != NULL && (file->descriptor < 0 || file->segment != segment))
+		file = NULL;
+	if (file != NULL) {
+		file->users++;
+		file->used = ++readers->tick;
+	}
+	pthread_mutex_unlock(&readers->mutex);
+	return file;
+}
+
+/* A piece of a small body, which is read whole for its checksum, from the page cache. Everything
+ * else, damage included, is left to those who may wait. */
+enum pn_status local_body_ready(void *instance, struct pn_store_call *call,
+                                const struct pn_body_request *request, struct pn_body_piece *result)
+{
+	struct local_store *store = instance;
+	struct index_access access = {.store = store,
+	                              .index = &store->index,
+	                              .error = &call->error,
+	                              .arena = call->arena};
+	struct pn_error error = {0};
+	struct reader_file *file;
+	struct body_row row;
+	struct pn_slice body;
+	struct iovec piece;
+	ssize_t got;
+	int number;
+	enum pn_status status;
+
+	if (pn_fault("store.body.read", &number) == PN_FAULT_ERROR ||
+	    index_begin(&access, false) != PN_OK)
+		return PN_PENDING;
+	status = body_load(&access, request->body, &row, NULL);
+	index_abort(&access);
+	if (status != PN_OK || request->offset > row.size || row.record_size > READY_MAX)
+		return PN_PENDING;
+	file = borrow_open_file(store, row.segment);
+	if (file == NULL)
+		return PN_PENDING;
+	if (store->readers.ready_room == NULL &&
+	    (store->readers.ready_room = malloc(READY_MAX)) == NULL)
+		abort();
+	piece.iov_len = (size_t)row.record_size;
+	piece.iov_base = store->readers.ready_room;
+	got = preadv2(file->descriptor, &piece, 1, (off_t)row.offset, RWF_NOWAIT);
+	status = got != (ssize_t)piece.iov_len ? PN_PENDING
+	                                       : take_body(piece.iov_base, file->salt,
+	                                                   request->body, &row, "", &body, &error);
+	return_file(store, file, NULL);
+	if (status != PN_OK)
+		return PN_PENDING;
+	body = pn_slice_behind(body, (size_t)request->offset);
+	if (body.size > request->max_size)
+		body.size = request->max_size;
+	result->bytes = pn_arena_keep(call->arena, body);
+	result->total_size = row.size;
+	return PN_OK;
 }

@@ -146,11 +146,16 @@ static enum pn_status begin_index(struct rebuilding *rebuilding, const char *pat
 				status = open_new(rebuilding, path);
 			if (status == PN_OK && read_through(rebuilding) != PN_OK) {
 				index_close(&rebuilding->made.index);
-				status = PN_FAILED;
+				status = pn_fail(rebuilding->error, "it is damaged");
 			}
 			*from_checkpoint = status == PN_OK;
-			local_say(rebuilding->report, status != PN_OK, "checkpoint %s %s",
-			          checkpoints[i], status == PN_OK ? "is used" : "is damaged");
+			if (status == PN_OK)
+				local_say(rebuilding->report, false, "checkpoint %s is used",
+				          checkpoints[i]);
+			else
+				local_say(rebuilding->report, true,
+				          "checkpoint %s cannot be used: %s", checkpoints[i],
+				          rebuilding->error->text);
 		}
 		free(source);
 		free(checkpoints[i]);
@@ -215,7 +220,9 @@ static enum pn_status hold_queue(struct rebuilding *rebuilding)
 	struct index_access *access = &rebuilding->access;
 	struct pn_queue_request request = {
 		.has_state = true, .state = PN_QUEUE_DUE, .max_rows = SIZE_MAX};
+	struct pn_mutation mutation = {.kind = PN_MUTATION_QUEUE_UPDATE};
 	struct pn_queue_rows rows = {0};
+	bool was_there;
 	enum pn_status status = queue_select(access, &request, &rows);
 
 	for (size_t i = 0; i < rows.count && status == PN_OK; i++) {
@@ -223,7 +230,8 @@ static enum pn_status hold_queue(struct rebuilding *rebuilding)
 
 		row.state = PN_QUEUE_HELD;
 		row.reason = PN_SLICE("from a checkpoint: it may have been delivered since");
-		status = queue_update(access, &row);
+		mutation.queue_row = &row;
+		status = queue_update(access, &mutation, &was_there);
 	}
 	return status;
 }
@@ -393,7 +401,7 @@ static enum pn_status add_record(struct rebuilding *rebuilding, const struct fou
 	access->error = &error;
 	status = index_begin_part(access, &outer);
 	if (status == PN_OK) {
-		status = mutations_apply(access, commit, &body);
+		status = mutations_apply(access, commit, &body, NULL);
 		if (index_end_part(access, outer, status == PN_OK) != PN_OK)
 			status = PN_FAILED;
 	}

@@ -28,13 +28,24 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "store_local needs a l
 #define LOCAL_LAYOUT(type, size) _Static_assert(sizeof(struct type) == (size), "layout of " #type)
 
 enum {
-	LOCAL_FORMAT = 1,
+	LOCAL_FORMAT = 1, /* of segments and records */
+	INDEX_FORMAT = 2,
 	LOCAL_ACCOUNT_NAME_MAX = 400, /* bytes; a key of the index has 511 */
 	LOCAL_CHECKPOINTS_KEPT = 3,
 	LOCAL_GROUP_PARTS = 512,      /* commits that are written together, at most */
 	LOCAL_RANDOM_IDS = 64,
-	LOCAL_CHUNK_ROWS = 8000,      /* rows that one index transaction changes; 10 to 40 ms */
+	LOCAL_LARGE_ROWS = 4000,      /* a mutation of more is done in slices; see large.c */
+	LOCAL_HOUSE_ROWS = 8000,      /* rows that one transaction clears away, at most */
+	LOCAL_ENTRY_RANGES = 230,     /* of UIDs in one value of the index, at most */
+	LOCAL_ENTRY_BODIES = 115,     /* body ids in one value, at most */
+	LOCAL_NAME_IN_KEY = 400,      /* bytes of a mailbox's name that stand in its key */
 };
+
+/* A UIDVALIDITY of another server that is taken over; those given later are above it. */
+#define LOCAL_UID_VALIDITY_MAX 0xf0000000u
+
+/* For so long one transaction may hold the lock of the index while others wait. */
+#define LOCAL_SLICE_NS ((uint64_t)10 * 1000 * 1000)
 
 #define LOCAL_GROUP_BYTES ((uint64_t)64 << 20)
 
@@ -87,17 +98,23 @@ LOCAL_LAYOUT(record_header, 136);
 /*
  * Everything of one account stands together in the table `tree`, so that a delivery changes few
  * pages: account id (8 bytes, big-endian), a kind (1 byte), and what the comments say.
+ *
+ * Of a message what never changes stands in a *row*, sixteen of them in one value; what changes
+ * (modseq, keywords, flags, whether it is there) in a *flag block* of 64 UIDs, packed; see block.c.
+ * So a change of all flags of 100,000 messages writes 1,600 values, most of them 50 bytes, and what
+ * changed since some modseq is found by passing over blocks. Only what was expunged has a log.
  */
 enum tree_kind {
-	TREE_ACCOUNT = 'A',      /* nothing                       struct account_row, name   */
-	TREE_CHANGE = 'C',       /* mailbox, modseq, uid           1 byte: is_expunged        */
-	TREE_KEYWORD = 'K',      /* mailbox, bit (1 byte)          text                       */
-	TREE_MAILBOX = 'M',      /* mailbox                        struct mailbox_row, name   */
-	TREE_NAME = 'N',         /* xxh3-128 of the name           mailbox                    */
-	TREE_ONCE = 'O',         /* xxh3-128 of the once_key       struct once_row            */
-	TREE_ROW = 'R',          /* mailbox, uid                   struct message_row         */
-	TREE_SUBSCRIPTION = 'S', /* xxh3-128 of the name           name                       */
-	TREE_RANGE = 'U',        /* mailbox, first uid             last uid; of what is there */
+	TREE_ACCOUNT = 'A',      /* nothing                       struct account_row, name     */
+	TREE_FLAGS = 'F',        /* mailbox, uid / 64             struct flag_head, columns    */
+	TREE_KEYWORD = 'K',      /* mailbox, bit (1 byte)         text                         */
+	TREE_MAILBOX = 'M',      /* mailbox                       struct mailbox_row, name     */
+	TREE_NAME = 'N',         /* the name; see mailbox.c       mailbox                      */
+	TREE_ONCE = 'O',         /* xxh3-128 of the once_key      struct once_row              */
+	TREE_ROW = 'R',          /* mailbox, uid / 16             struct row_head, message_row */
+	TREE_SUBSCRIPTION = 'S', /* xxh3-128 of the name          name                         */
+	TREE_RANGE = 'U',        /* mailbox, first uid            last uid; of what is there   */
+	TREE_EXPUNGED = 'X',     /* mailbox, modseq, first uid    struct pn_uid_range, many    */
 };
 
 struct account_row {
@@ -110,6 +127,15 @@ struct account_row {
 };
 LOCAL_LAYOUT(account_row, 40);
 
+/* UIDs whose flags changed, up to a modseq. */
+struct touched_uids {
+	uint64_t modseq;
+	uint32_t first;
+	uint32_t last;
+};
+
+enum { TOUCHED_MAX = 8 };
+
 struct mailbox_row {
 	uint32_t uid_validity;
 	uint32_t uid_next;
@@ -119,27 +145,50 @@ struct mailbox_row {
 	uint32_t attributes;
 	uint64_t size_bytes;
 	uint64_t highest_modseq;
-	uint64_t log_floor;     /* changes up to here are no longer all in the log */
-	uint32_t last_range;    /* first UID of the range that ends with uid_next - 1, or 0 */
+	uint64_t log_floor;     /* expunges up to here are no longer all in the log */
+	uint32_t open_range;    /* first UID of the range that ends with uid_next - 1, or 0; it has
+	                         * no TREE_RANGE */
+	uint32_t recent_uid;    /* messages from here on were shown to nobody */
 	uint32_t keyword_count;
 	uint32_t name_size;
+	uint32_t range_count;   /* how many TREE_RANGE it has */
 	uint32_t reserved;
+	uint64_t touched_floor; /* where UIDs changed after this: */
+	struct touched_uids touched[TOUCHED_MAX]; /* the newest first */
 };
-LOCAL_LAYOUT(mailbox_row, 64);
+LOCAL_LAYOUT(mailbox_row, 208);
 
+/* What never changes of a message. */
 struct message_row {
-	uint64_t modseq;
 	int64_t internal_date_ms;
 	int64_t saved_date_ms;
-	int64_t expunged_ms; /* 0: it is there */
 	uint64_t size;
-	uint64_t keywords;   /* bits */
 	uint32_t header_size;
-	uint32_t system_flags;
+	uint32_t reserved;
 	struct pn_body_id body;
 	struct pn_body_id thread;
 };
-LOCAL_LAYOUT(message_row, 88);
+LOCAL_LAYOUT(message_row, 64);
+
+enum { FLAG_BLOCK_UIDS = 64, ROW_BLOCK_UIDS = 16 };
+
+/* In front of the rows of 16 UIDs, which follow without gaps. */
+struct row_head {
+	uint32_t used; /* bit for bit: there is a row */
+	uint32_t reserved;
+};
+LOCAL_LAYOUT(row_head, 8);
+
+/* A column of a flag block: `base`, and for each UID what is to be added, in `width` bytes. */
+struct flag_head {
+	uint64_t max_modseq; /* of the messages that are there */
+	uint64_t present;    /* bit for bit: the message is there */
+	uint64_t expunged;   /* … or was, and its row is kept */
+	uint64_t bases[3];
+	uint8_t widths[3];   /* 0: all have the base; else 1, 2, 4, 8 */
+	uint8_t reserved[5];
+};
+LOCAL_LAYOUT(flag_head, 56);
 
 struct once_row {
 	uint64_t mailbox;
@@ -149,7 +198,10 @@ struct once_row {
 };
 LOCAL_LAYOUT(once_row, 32);
 
-/* Table `bodies`, by body id; the summary follows. */
+/*
+ * Table `bodies`, by body id; the summary follows. It never changes: one reference goes without
+ * saying, the others are counted in the table `references` (body id, 4 bytes), which is small.
+ */
 struct body_row {
 	uint64_t segment;
 	uint64_t offset;
@@ -157,11 +209,9 @@ struct body_row {
 	uint64_t size;
 	int64_t arrived_ms;
 	uint32_t header_size;
-	uint32_t references;
 	uint32_t summary_size;
-	uint32_t reserved;
 };
-LOCAL_LAYOUT(body_row, 56);
+LOCAL_LAYOUT(body_row, 48);
 
 /* Table `segments`, by segment id (big-endian). */
 struct segment_row {
@@ -173,7 +223,8 @@ LOCAL_LAYOUT(segment_row, 24);
 
 /*
  * Table `queue`: 'R' and id hold the row; 'D', due and id; and a letter, 8 bytes of a hash and id
- * for destination ('d'), sender ('s'), recipient domain ('r'), tenant ('t'), state ('S').
+ * for sender ('s'), recipient domain ('r'), tenant ('t'), state ('S'); for destination ('d') with due
+ * in front of id, whose highest bit is set where the row is held.
  * The texts follow, in the order of struct pn_queue_row.
  */
 enum { QUEUE_TEXTS = 7 };
@@ -194,11 +245,14 @@ LOCAL_LAYOUT(queue_row, 80);
  * Table `expirations`: when (8 bytes, big-endian), a kind, account id, and what the comments say.
  */
 enum expiration_kind {
-	EXPIRE_ROW = 'E',     /* mailbox, uid: drop row and body of an expunged message */
-	EXPIRE_CHANGE = 'L',  /* mailbox, modseq, uid: drop its line of the change log  */
-	EXPIRE_ONCE = 'O',    /* hash                                                   */
-	EXPIRE_MAILBOX = 'M', /* mailbox that was deleted: drop its rows                */
-	EXPIRE_ACCOUNT = 'A', /* account that was deleted: drop all of it               */
+	EXPIRE_ROWS = 'E',     /* mailbox, first uid: drop rows and bodies of the expunged messages
+	                        * that the value names, ranges of UIDs                           */
+	EXPIRE_LOG = 'L',      /* mailbox, modseq, first uid: drop that entry of TREE_EXPUNGED    */
+	EXPIRE_ONCE = 'O',     /* hash                                                           */
+	EXPIRE_MAILBOX = 'M',  /* mailbox that was deleted: drop its rows                        */
+	EXPIRE_ACCOUNT = 'A',  /* account that was deleted: drop all of it                       */
+	EXPIRE_BODIES = 'B',   /* 16 random bytes: the value names bodies that a copy has a
+	                        * reference to, and gives back unless it takes this away         */
 };
 
 /* ------------------------------------------------------------- the open store */
@@ -220,6 +274,7 @@ enum local_table {
 	TABLE_ACCOUNTS,
 	TABLE_TREE,
 	TABLE_BODIES,
+	TABLE_REFERENCES,
 	TABLE_SEGMENTS,
 	TABLE_QUEUE,
 	TABLE_EXPIRATIONS,
@@ -258,6 +313,7 @@ struct local_readers {
 	uint64_t tick;
 	struct pn_body_id verified[READER_VERIFIED];
 	size_t next_verified;
+	char *ready_room; /* loop thread: what body_ready reads; empty until it does */
 };
 
 struct local_store {
@@ -272,6 +328,9 @@ struct local_store {
 	struct pn_lane *lane;
 	struct pn_commit *first_pending;
 	struct pn_commit *last_pending;
+	struct large *first_large; /* under way, or waiting; see large.c */
+	struct large *last_large;
+	bool was_large;           /* the last to have the lane */
 	bool is_committing;
 	bool is_stopping;
 	bool is_full;
@@ -292,7 +351,7 @@ struct local_store {
 /* ------------------------------------------------------------------- index.c */
 
 struct index_key {
-	uint8_t bytes[64];
+	uint8_t bytes[480];
 	size_t size;
 };
 
@@ -322,10 +381,9 @@ void key_u64(struct index_key *key, uint64_t number);
 void key_bytes(struct index_key *key, const void *bytes, size_t size);
 void key_hash(struct index_key *key, struct pn_slice text);
 void key_tree(struct index_key *key, uint64_t account, enum tree_kind kind);
-void key_message(struct index_key *key, uint64_t account, enum tree_kind kind, uint64_t mailbox,
-		 uint32_t uid);
-void key_change(struct index_key *key, uint64_t account, uint64_t mailbox, uint64_t modseq,
-		uint32_t uid);
+void key_uid(struct index_key *key, uint64_t account, enum tree_kind kind, uint64_t mailbox,
+	     uint32_t uid);
+void key_mailbox(struct index_key *key, uint64_t account, enum tree_kind kind, uint64_t mailbox);
 uint32_t key_read_u32(const void *bytes);
 uint64_t key_read_u64(const void *bytes);
 
@@ -357,12 +415,20 @@ enum pn_status walk_begin(struct index_walk *walk, struct index_access *access,
 			  enum local_table table, const struct index_key *prefix,
 			  const struct index_key *from);
 enum pn_status walk_next(struct index_walk *walk);
+/* Goes to the first key that is not before `from`, on the cursor there is. */
+enum pn_status walk_seek(struct index_walk *walk, struct index_access *access,
+			 const struct index_key *from);
+/* Replaces the value of the row that the walk is at; the walk may go on from there. */
+enum pn_status walk_put(struct index_walk *walk, struct index_access *access, const void *value,
+			size_t size);
 enum pn_status walk_last(struct index_walk *walk, struct index_access *access,
 			 enum local_table table, const struct index_key *prefix,
 			 const struct index_key *at);
 void walk_end(struct index_walk *walk);
 
 /* ---------------------------------------------------------- account.c, mailbox.c */
+
+struct slice; /* see mutation.c */
 
 struct account {
 	uint64_t id;
@@ -384,10 +450,13 @@ enum pn_status account_save(struct index_access *access, const struct account *a
 enum pn_status account_create(struct index_access *access, struct pn_slice name,
 			      struct account *account, bool *was_there);
 enum pn_status account_delete(struct index_access *access, struct account *account);
+/* `rest` is the key from the account id on. */
 enum pn_status expire_at(struct index_access *access, int64_t when_ms, enum expiration_kind kind,
-			 const struct index_key *rest);
+			 const struct index_key *rest, const void *value, size_t size);
 
 struct pn_slice mailbox_name(const struct mailbox *mailbox);
+enum pn_status mailbox_read(struct index_access *access, uint64_t account, uint64_t id,
+			    MDB_val value, struct mailbox *mailbox);
 enum pn_status mailbox_load(struct index_access *access, uint64_t account, uint64_t id,
 			    struct mailbox *mailbox);
 enum pn_status mailbox_load_name(struct index_access *access, uint64_t account,
@@ -399,7 +468,16 @@ enum pn_status mailbox_create(struct index_access *access, struct account *accou
 enum pn_status mailbox_delete(struct index_access *access, struct account *account,
 			      struct mailbox *mailbox);
 enum pn_status mailbox_rename(struct index_access *access, struct account *account,
-			      struct mailbox *mailbox, struct pn_slice name, uint64_t *target_out);
+			      struct mailbox *mailbox, struct pn_slice name,
+			      const struct slice *slice, uint64_t *target_out);
+/* Whether there are mailboxes below that name. */
+enum pn_status mailbox_has_children(struct index_access *access, uint64_t account,
+				    struct pn_slice name, bool *has_out);
+enum pn_status mailbox_is_subscribed(struct index_access *access, uint64_t account,
+				     struct pn_slice name, bool *is_out);
+void mailbox_touch(struct mailbox *mailbox, uint64_t modseq, uint32_t first, uint32_t last);
+size_t mailbox_touched_since(const struct mailbox *mailbox, uint64_t since,
+			     struct pn_uid_range ranges[TOUCHED_MAX]);
 enum pn_status mailbox_subscribe(struct index_access *access, uint64_t account,
 				 struct pn_slice name, bool on);
 struct pn_slice mailbox_canonical_name(struct index_access *access, struct pn_slice name);
@@ -413,29 +491,114 @@ enum pn_status keywords_load(struct index_access *access, const struct mailbox *
 enum pn_status keywords_bits(struct index_access *access, struct mailbox *mailbox,
 			     const struct pn_flags *flags, bool add, uint64_t *bits_out);
 
-/* ------------------------------------------------------------------ message.c */
+/* -------------------------------------------------------------------- block.c */
 
+enum flag_column { COLUMN_MODSEQ = 0, COLUMN_KEYWORDS, COLUMN_SYSTEM, COLUMN_COUNT };
+
+/* The flags of 64 UIDs, unpacked. Columns are right where a bit of present or expunged is set. */
+struct flag_block {
+	uint32_t number; /* uid / 64 */
+	uint64_t present;
+	uint64_t expunged;
+	uint64_t columns[COLUMN_COUNT][FLAG_BLOCK_UIDS];
+};
+
+/* The rows of 16 UIDs. */
+struct row_block {
+	uint32_t number; /* uid / 16 */
+	uint32_t used;
+	struct message_row rows[ROW_BLOCK_UIDS];
+};
+
+enum {
+	FLAG_BLOCK_ROOM = 56 + COLUMN_COUNT * FLAG_BLOCK_UIDS * 8,
+	ROW_BLOCK_ROOM = 8 + ROW_BLOCK_UIDS * 64,
+};
+
+size_t flag_block_pack(const struct flag_block *block, uint8_t room[FLAG_BLOCK_ROOM]);
+bool flag_block_unpack(struct pn_slice bytes, struct flag_block *block);
+bool flag_block_peek(struct pn_slice bytes, struct flag_head *head);
+size_t row_block_pack(const struct row_block *block, uint8_t room[ROW_BLOCK_ROOM]);
+bool row_block_unpack(struct pn_slice bytes, struct row_block *block);
+/* One row of a packed block; false where it has none for the UID. */
+bool row_block_find(struct pn_slice bytes, uint32_t uid, struct message_row *row);
+
+/* Ranges of UIDs that grow at the end; malloc'd. */
 struct uid_list {
-	uint32_t *uids;
+	struct pn_uid_range *ranges;
 	size_t count;
 	size_t capacity;
 };
 
-enum pn_status message_load(struct index_access *access, const struct mailbox *mailbox,
-			    uint32_t uid, struct message_row *row);
-enum pn_status message_add(struct index_access *access, struct account *account,
-			   struct mailbox *mailbox, struct message_row *row, uint32_t *uid_out);
-enum pn_status message_set_flags(struct index_access *access, struct account *account,
-				 struct mailbox *mailbox, uint32_t uid, struct message_row *row,
-				 uint32_t system_flags, uint64_t keywords);
-enum pn_status message_expunge(struct index_access *access, struct account *account,
-			       struct mailbox *mailbox, uint32_t uid, struct message_row *row);
-enum pn_status message_uids(struct index_access *access, const struct mailbox *mailbox,
-			    struct pn_uid_set set, struct uid_list *list);
+void uid_list_add(struct uid_list *list, uint32_t first, uint32_t last);
+void uid_list_add_bits(struct uid_list *list, uint32_t block, uint64_t bits);
+/* Makes a set of it, in the arena, and frees the list. */
+struct pn_uid_set uid_list_set(struct pn_arena *arena, struct uid_list *list);
+
+/* ------------------------------------------------------------------ message.c */
+
+/* A walk over the flag blocks of a mailbox that hold UIDs of a set. */
+struct block_walk {
+	struct index_access *access;
+	struct index_walk walk;
+	struct pn_uid_set set;
+	size_t range;    /* of the set: those before are done */
+	uint32_t number; /* of the block */
+	uint64_t wanted; /* bit for bit: the UID is in the set */
+	struct flag_head head;
+	enum pn_status status; /* PN_OK while there is a block, PN_NOT_FOUND at the end */
+};
+
+/* `set` must live as long as the walk. */
+void blocks_begin(struct block_walk *blocks, struct index_access *access,
+		  const struct mailbox *mailbox, struct pn_uid_set set);
+void blocks_next(struct block_walk *blocks);
+void blocks_end(struct block_walk *blocks);
+enum pn_status blocks_read(struct block_walk *blocks, struct flag_block *block);
+enum pn_status blocks_put(struct block_walk *blocks, const struct flag_block *block);
+
+/* Rows one after the other; the last block is kept. */
+struct row_reader {
+	struct index_access *access;
+	const struct mailbox *mailbox;
+	struct index_walk walk;
+	bool is_walking;
+	struct row_block block; /* number UINT32_MAX: none */
+};
+
+void rows_begin(struct row_reader *reader, struct index_access *access,
+		const struct mailbox *mailbox);
+enum pn_status rows_find(struct row_reader *reader, uint32_t uid, const struct message_row **row);
+void rows_end(struct row_reader *reader);
+
+/* Messages that are added at the end of a mailbox, all of them with the account's modseq. */
+struct adding {
+	struct index_access *access;
+	struct account *account;
+	struct mailbox *mailbox;
+	uint32_t first;
+	bool has_flags;
+	bool has_rows;
+	struct flag_block flags;
+	struct row_block rows;
+};
+
+void adding_begin(struct adding *adding, struct index_access *access, struct account *account,
+		  struct mailbox *mailbox);
+enum pn_status adding_add(struct adding *adding, const struct message_row *row, uint32_t system,
+			  uint64_t keywords, uint32_t *uid_out);
+enum pn_status adding_end(struct adding *adding);
+
 enum pn_status message_ranges(struct index_access *access, const struct mailbox *mailbox,
 			      struct pn_uid_set *set_out);
-void uid_list_add(struct uid_list *list, uint32_t uid);
-struct pn_uid_set uid_list_set(struct index_access *access, struct uid_list *list);
+enum pn_status message_written_ranges(struct index_access *access, const struct mailbox *mailbox,
+				      struct pn_uid_set *set_out);
+/* The UIDs below `uid` that were not given yet never will be. */
+enum pn_status ranges_skip_to(struct index_access *access, struct mailbox *mailbox, uint32_t uid);
+enum pn_status ranges_cut(struct index_access *access, struct mailbox *mailbox, uint32_t first,
+			  uint32_t last);
+/* The set without what is above `last`; ranges in the arena where it had to be cut. */
+struct pn_uid_set uid_set_up_to(struct pn_arena *arena, struct pn_uid_set set, uint32_t last);
 
 /* --------------------------------------------------------------------- body.c */
 
@@ -451,6 +614,7 @@ struct new_body {
 
 enum pn_status body_load(struct index_access *access, struct pn_body_id id, struct body_row *row,
 			 struct pn_slice *summary_out);
+/* With its first reference. */
 enum pn_status body_add(struct index_access *access, struct new_body *body);
 enum pn_status body_keep(struct index_access *access, struct pn_body_id id);
 enum pn_status body_release(struct index_access *access, struct pn_body_id id);
@@ -460,24 +624,119 @@ char *body_text(struct pn_body_id id, char room[33]);
 
 enum pn_status queue_put(struct index_access *access, const struct pn_queue_row *row,
 			 struct pn_body_id body, uint64_t *id_out);
-enum pn_status queue_update(struct index_access *access, const struct pn_queue_row *row);
-enum pn_status queue_done(struct index_access *access, uint64_t id);
+enum pn_status queue_update(struct index_access *access, const struct pn_mutation *mutation,
+			    bool *was_there);
+enum pn_status queue_done(struct index_access *access, const struct pn_mutation *mutation,
+			  bool *was_there);
 enum pn_status queue_select(struct index_access *access, const struct pn_queue_request *request,
 			    struct pn_queue_rows *result);
 enum pn_status queue_load(struct index_access *access, uint64_t id, struct pn_queue_row *row);
 enum pn_status queue_verify(struct index_access *access, const struct pn_store_report *report,
 			    size_t *damage);
 
-/* ----------------------------------------------------------------- mutation.c */
+/* --------------------------------------------- mutation.c, change.c, copy.c */
+
+/* A reference to a body that a large copy took beforehand. */
+struct held_body {
+	uint32_t uid;
+	struct pn_body_id id;
+};
+
+enum { HELD_KEY_SIZE = 33 };
+
+/* The key of an EXPIRE_BODIES. */
+struct held_entry {
+	uint8_t key[HELD_KEY_SIZE];
+};
+
+/* What a large mutation may do in one transaction, and how far it came. */
+struct slice {
+	uint64_t deadline_ns;
+	uint32_t next_uid;    /* go on from here; 0: all is done */
+
+	/* A copy. What was there before this step is what a second try begins with. */
+	bool is_holding;      /* only take references to bodies */
+	struct held_body *held; /* ascending by UID; malloc'd */
+	size_t held_count;
+	size_t held_before;
+	size_t held_capacity;
+	struct held_entry *entries; /* where it is written down; malloc'd */
+	size_t entry_count;
+	size_t entries_before;
+	size_t entry_capacity;
+};
+
+/* What the functions below work on. */
+struct work {
+	struct index_access *access;
+	struct pn_commit *commit;
+	struct new_body *bodies;
+	struct slice *slice; /* or NULL: all of it at once */
+	const struct pn_mutation *mutation;
+	struct pn_mutation_result *result;
+	struct account account;
+	struct mailbox mailbox;
+	struct mailbox target;
+};
 
 /* Applies the mutations of one commit. Its error and failed_index are filled in. */
 enum pn_status mutations_apply(struct index_access *access, struct pn_commit *commit,
-			       struct new_body *bodies);
+			       struct new_body *bodies, struct slice *slice);
 const struct pn_mutation *commit_mutation(const struct pn_commit *commit, size_t index);
 struct pn_body_source *commit_body(const struct pn_commit *commit, size_t index);
+enum pn_status work_find_mailbox(struct work *work);
+enum pn_status work_save(struct work *work);
+enum pn_status work_check_quota(struct work *work, uint64_t more);
+bool slice_is_over(const struct slice *slice);
 
-/* A single mutation of very many UIDs: how many index transactions it takes. */
-bool mutation_is_large(const struct pn_commit *commit);
+enum pn_status change_flags(struct work *work);
+enum pn_status change_expunge(struct work *work);
+enum pn_status change_recent(struct work *work);
+enum pn_status change_uids(struct work *work);
+/* Takes them away and logs it, with the account's modseq; gives what was there. */
+enum pn_status expunge_uids(struct index_access *access, struct account *account,
+			    struct mailbox *mailbox, struct pn_uid_set uids, bool only_deleted,
+			    struct slice *slice, struct uid_list *gone);
+
+enum pn_status copy_messages(struct work *work, bool is_move);
+/* Puts messages of `from` into `target`, by reference; `copied` are their UIDs. */
+enum pn_status copy_uids(struct index_access *access, struct account *account,
+			 struct mailbox *from, struct mailbox *target, struct pn_uid_set uids,
+			 const struct slice *slice, uint32_t *first_uid, struct uid_list *copied);
+/* Takes references to the bodies of a copy and writes down that they may have to be given back. */
+enum pn_status copy_hold(struct work *work);
+/* They need not: the copy happens now. Or at once: it is not going to happen. */
+enum pn_status copy_take_over(struct work *work);
+enum pn_status copy_give_back(struct index_access *access, const struct slice *slice);
+
+/* -------------------------------------------------------------- commit.c, large.c */
+
+struct part {
+	struct pn_commit *commit;
+	struct new_body *bodies;
+	struct slice *slice;   /* or NULL */
+	enum pn_status status; /* PN_PENDING until it is decided */
+};
+
+struct group {
+	struct local_store *store;
+	struct part *parts;
+	size_t count;
+	uint64_t segment; /* bodies went there, up to segment_end; or 0 */
+	uint64_t segment_end;
+	bool may_be_committed; /* the index was asked to commit: files must stay */
+};
+
+/* One index transaction for all parts. Commit lane. */
+void group_index(struct group *group);
+/* Gives the lane something to do, if it has nothing. Loop. */
+void commit_go_on(struct local_store *store);
+
+/* A single mutation of very many UIDs. */
+bool large_is(struct local_store *store, const struct pn_commit *commit);
+void large_add(struct local_store *store, struct pn_commit *commit);
+/* Puts its next step on the lane. */
+void large_start(struct local_store *store);
 
 /* ------------------------------------------------------ file.c, record.c, segment.c */
 
@@ -557,6 +816,11 @@ void readers_stop(struct local_readers *readers);
 enum pn_status local_body_read(void *instance, struct pn_store_call *call,
 			       const struct pn_body_request *request,
 			       struct pn_body_piece *result);
+enum pn_status local_bodies(void *instance, struct pn_store_call *call,
+			    const struct pn_bodies_request *request, struct pn_bodies *result);
+enum pn_status local_body_ready(void *instance, struct pn_store_call *call,
+				const struct pn_body_request *request,
+				struct pn_body_piece *result);
 enum pn_status local_body_new(void *instance, struct pn_body_writer **writer_out,
 			      struct pn_error *error);
 enum pn_status local_body_append(void *instance, struct pn_body_writer *writer,

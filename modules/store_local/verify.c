@@ -24,6 +24,7 @@ struct verifying {
 	uint64_t segment; /* the one that is open */
 	int descriptor;
 	uint64_t salt;
+	size_t counted;  /* bodies with more than one reference */
 	uint64_t unused; /* records that nothing refers to */
 };
 
@@ -77,109 +78,200 @@ static bool mailbox_is_gone(struct verifying *verifying, uint64_t account, uint6
 	return index_get(&verifying->access, TABLE_TREE, &key, &value) != PN_OK;
 }
 
-static void check_row(struct verifying *verifying, const uint8_t *key, MDB_val value)
+/* The bits of a flag block that have a message, there or kept; 0 where there is no such block. */
+static uint64_t used_bits(struct verifying *verifying, uint64_t account, uint64_t mailbox,
+                          uint32_t number)
+{
+	struct flag_head head;
+	struct index_key key;
+	MDB_val value;
+
+	key_uid(&key, account, TREE_FLAGS, mailbox, number);
+	if (index_get(&verifying->access, TABLE_TREE, &key, &value) != PN_OK ||
+	    !flag_block_peek(pn_slice_make(value.mv_data, value.mv_size), &head))
+		return 0;
+	return head.present | head.expunged;
+}
+
+/* Rows without flags. (Flags without rows are seen when sizes are added up.) */
+static void check_rows(struct verifying *verifying, const uint8_t *key, MDB_val value)
 {
 	uint64_t account = key_read_u64(key);
 	uint64_t mailbox = key_read_u64(key + 9);
-	uint32_t uid = key_read_u32(key + 17);
-	struct index_key change;
-	struct message_row row;
-	MDB_val flag;
+	uint32_t number = key_read_u32(key + 17);
+	unsigned part = number % (FLAG_BLOCK_UIDS / ROW_BLOCK_UIDS);
+	struct row_block block;
+	uint64_t used;
 
-	if (value.mv_size < sizeof(row)) {
-		damaged(verifying, "a row is short", account, mailbox, uid);
+	if (!row_block_unpack(pn_slice_make(value.mv_data, value.mv_size), &block)) {
+		damaged(verifying, "a block of rows is damaged", account, mailbox, number);
 		return;
 	}
-	memcpy(&row, value.mv_data, sizeof(row));
-	add_reference(verifying, row.body);
-	key_change(&change, account, mailbox, row.modseq, uid);
-	if ((index_get(&verifying->access, TABLE_TREE, &change, &flag) != PN_OK ||
-	     *(const uint8_t *)flag.mv_data != (row.expunged_ms != 0)) &&
-	    !mailbox_is_gone(verifying, account, mailbox))
-		damaged(verifying, "a row is not in the change log", account, mailbox, uid);
+	for (unsigned slot = 0; slot < ROW_BLOCK_UIDS; slot++)
+		if (block.used >> slot & 1)
+			add_reference(verifying, block.rows[slot].body);
+	if (mailbox_is_gone(verifying, account, mailbox))
+		return;
+	used = used_bits(verifying, account, mailbox, number / (FLAG_BLOCK_UIDS / ROW_BLOCK_UIDS));
+	if ((used >> (part * ROW_BLOCK_UIDS) & ((1u << ROW_BLOCK_UIDS) - 1)) != block.used)
+		damaged(verifying, "rows and flags name different messages", account, mailbox,
+		        number);
 }
 
-static void check_change(struct verifying *verifying, const uint8_t *key, MDB_val value)
+/* Whether changes() finds it. */
+static bool is_noted(const struct mailbox_row *row, uint32_t uid, uint64_t modseq)
 {
-	uint64_t account = key_read_u64(key);
-	uint64_t mailbox = key_read_u64(key + 9);
-	uint32_t uid = key_read_u32(key + 25);
-	struct index_key row_key;
-	struct message_row row;
-	enum pn_status status;
-
-	key_message(&row_key, account, TREE_ROW, mailbox, uid);
-	status = index_get_fixed(&verifying->access, TABLE_TREE, &row_key, &row, sizeof(row));
-	if (status == PN_NOT_FOUND && *(const uint8_t *)value.mv_data)
-		return; /* its row expired */
-	if ((status != PN_OK || row.modseq != key_read_u64(key + 17)) &&
-	    !mailbox_is_gone(verifying, account, mailbox))
-		damaged(verifying, "the change log names what is not so", account, mailbox, uid);
+	if (modseq <= row->touched_floor)
+		return true;
+	for (size_t i = 0; i < TOUCHED_MAX; i++)
+		if (row->touched[i].modseq >= modseq && row->touched[i].first <= uid &&
+		    uid <= row->touched[i].last)
+			return true;
+	return false;
 }
 
-static void sum_rows(struct verifying *verifying, const struct mailbox *mailbox,
-                     struct mailbox_row *sum, uint64_t *in_ranges)
+/* What the blocks of a mailbox say, added up. */
+struct sum {
+	struct mailbox_row row;
+	struct uid_list uids;
+	struct row_reader rows;
+};
+
+static void sum_block(struct verifying *verifying, const struct mailbox *mailbox,
+                      const struct flag_block *block, struct sum *sum)
+{
+	struct pn_error error = {0};
+
+	verifying->access.error = &error;
+	for (uint64_t bits = block->present | block->expunged; bits != 0; bits &= bits - 1) {
+		unsigned slot = (unsigned)__builtin_ctzll(bits);
+		uint32_t uid = block->number * FLAG_BLOCK_UIDS + slot;
+		uint64_t system = block->columns[COLUMN_SYSTEM][slot];
+		uint64_t modseq = block->columns[COLUMN_MODSEQ][slot];
+		const struct message_row *row;
+
+		if (uid == 0 || uid >= mailbox->row.uid_next)
+			damaged(verifying, "a UID is too large", mailbox->account, mailbox->id,
+			        uid);
+		if (rows_find(&sum->rows, uid, &row) != PN_OK) {
+			damaged(verifying, "a message has no row", mailbox->account, mailbox->id,
+			        uid);
+			continue;
+		}
+		if (!(block->present >> slot & 1))
+			continue;
+		sum->row.message_count++;
+		sum->row.unseen_count += !(system & PN_FLAG_SEEN);
+		sum->row.deleted_count += !!(system & PN_FLAG_DELETED);
+		sum->row.size_bytes += row->size;
+		if (modseq > mailbox->row.highest_modseq)
+			damaged(verifying, "a modseq is above that of the mailbox",
+			        mailbox->account, mailbox->id, uid);
+		if (!is_noted(&mailbox->row, uid, modseq))
+			damaged(verifying, "a change is not noted", mailbox->account, mailbox->id,
+			        uid);
+	}
+	uid_list_add_bits(&sum->uids, block->number, block->present);
+}
+
+static void sum_mailbox(struct verifying *verifying, const struct mailbox *mailbox, struct sum *sum)
+{
+	struct pn_error *error = verifying->access.error;
+	struct index_key prefix;
+	struct index_walk walk;
+
+	key_mailbox(&prefix, mailbox->account, TREE_FLAGS, mailbox->id);
+	rows_begin(&sum->rows, &verifying->access, mailbox);
+	walk_begin(&walk, &verifying->access, TABLE_TREE, &prefix, NULL);
+	for (; walk.status == PN_OK; walk_next(&walk)) {
+		struct pn_slice bytes = pn_slice_make(walk.value.mv_data, walk.value.mv_size);
+		struct flag_block block = {
+			.number = key_read_u32((const char *)walk.key.mv_data + prefix.size)};
+		struct flag_head head;
+		uint8_t room[FLAG_BLOCK_ROOM];
+
+		/* Packed again it is the same: so its max_modseq is right. */
+		if (!flag_block_unpack(bytes, &block) || !flag_block_peek(bytes, &head) ||
+		    flag_block_pack(&block, room) != bytes.size ||
+		    memcmp(room, bytes.data, bytes.size) != 0)
+			damaged(verifying, "a block of flags is damaged", mailbox->account,
+			        mailbox->id, block.number);
+		else
+			sum_block(verifying, mailbox, &block, sum);
+	}
+	walk_end(&walk);
+	rows_end(&sum->rows);
+	verifying->access.error = error;
+}
+
+static void check_ranges(struct verifying *verifying, const struct mailbox *mailbox,
+                         const struct uid_list *uids)
+{
+	struct pn_uid_set ranges = {NULL, 0};
+
+	if (message_written_ranges(&verifying->access, mailbox, &ranges) != PN_OK ||
+	    ranges.count != uids->count ||
+	    mailbox->row.range_count != ranges.count - (mailbox->row.open_range != 0) ||
+	    (ranges.count != 0 &&
+	     memcmp(ranges.ranges, uids->ranges, ranges.count * sizeof(*ranges.ranges)) != 0))
+		damaged(verifying, "the ranges of a mailbox are wrong", mailbox->account,
+		        mailbox->id, uids->count);
+}
+
+/* What the log calls expunged must not be there. */
+static void check_log(struct verifying *verifying, const struct mailbox *mailbox,
+                      struct pn_uid_set there)
 {
 	struct index_key prefix;
 	struct index_walk walk;
-	struct pn_uid_set ranges;
 
-	key_tree(&prefix, mailbox->account, TREE_ROW);
-	key_u64(&prefix, mailbox->id);
+	key_mailbox(&prefix, mailbox->account, TREE_EXPUNGED, mailbox->id);
 	walk_begin(&walk, &verifying->access, TABLE_TREE, &prefix, NULL);
-	*in_ranges = 0;
-	if (message_ranges(&verifying->access, mailbox, &ranges) != PN_OK)
-		ranges.count = 0;
 	for (; walk.status == PN_OK; walk_next(&walk)) {
-		uint32_t uid = key_read_u32((const char *)walk.key.mv_data + prefix.size);
-		struct message_row row;
+		uint32_t last = 0;
 
-		if (walk.value.mv_size < sizeof(row))
-			continue;
-		memcpy(&row, walk.value.mv_data, sizeof(row));
-		if (row.expunged_ms != 0)
-			continue;
-		sum->message_count++;
-		sum->unseen_count += !(row.system_flags & PN_FLAG_SEEN);
-		sum->deleted_count += !!(row.system_flags & PN_FLAG_DELETED);
-		sum->size_bytes += row.size;
-		if (!pn_uid_set_has(ranges, uid))
-			damaged(verifying, "a UID is in no range", mailbox->account, mailbox->id,
-			        uid);
-		if (uid >= mailbox->row.uid_next)
-			damaged(verifying, "a UID is too large", mailbox->account, mailbox->id,
-			        uid);
+		for (size_t at = 0; at < walk.value.mv_size; at += sizeof(struct pn_uid_range)) {
+			struct pn_uid_range range = {0, 0};
+
+			if (walk.value.mv_size - at >= sizeof(range))
+				memcpy(&range, (const char *)walk.value.mv_data + at,
+				       sizeof(range));
+			if (range.first <= last || range.last < range.first ||
+			    pn_uid_set_has(there, range.first) || pn_uid_set_has(there, range.last))
+				damaged(verifying, "the log of expunges is wrong", mailbox->account,
+				        mailbox->id, range.first);
+			last = range.last;
+		}
 	}
 	walk_end(&walk);
-	*in_ranges = pn_uid_set_count(ranges);
 }
 
 static void check_mailbox(struct verifying *verifying, uint64_t account, uint64_t id)
 {
-	struct mailbox mailbox;
-	struct mailbox_row sum = {0};
-	struct index_key key;
-	uint64_t in_ranges;
-	uint64_t named = 0;
+	struct mailbox *mailbox = PN_ARENA_NEW(verifying->access.arena, struct mailbox);
+	struct mailbox *named = PN_ARENA_NEW(verifying->access.arena, struct mailbox);
+	struct sum *sum = PN_ARENA_NEW(verifying->access.arena, struct sum);
 
-	if (mailbox_load(&verifying->access, account, id, &mailbox) != PN_OK) {
+	if (mailbox_load(&verifying->access, account, id, mailbox) != PN_OK) {
 		damaged(verifying, "a mailbox is damaged", account, id, 0);
 		return;
 	}
-	sum_rows(verifying, &mailbox, &sum, &in_ranges);
-	if (sum.message_count != mailbox.row.message_count ||
-	    sum.unseen_count != mailbox.row.unseen_count ||
-	    sum.deleted_count != mailbox.row.deleted_count ||
-	    sum.size_bytes != mailbox.row.size_bytes)
+	sum_mailbox(verifying, mailbox, sum);
+	if (sum->row.message_count != mailbox->row.message_count ||
+	    sum->row.unseen_count != mailbox->row.unseen_count ||
+	    sum->row.deleted_count != mailbox->row.deleted_count ||
+	    sum->row.size_bytes != mailbox->row.size_bytes)
 		damaged(verifying, "the counts of a mailbox are wrong", account, id,
-		        sum.message_count);
-	if (in_ranges != sum.message_count)
-		damaged(verifying, "the ranges of a mailbox are wrong", account, id, in_ranges);
-	key_tree(&key, account, TREE_NAME);
-	key_hash(&key, mailbox_name(&mailbox));
-	if (index_get_fixed(&verifying->access, TABLE_TREE, &key, &named, sizeof(named)) != PN_OK ||
-	    named != id)
-		damaged(verifying, "the name of a mailbox does not lead to it", account, id, named);
+		        sum->row.message_count);
+	if (mailbox->row.recent_uid == 0 || mailbox->row.recent_uid > mailbox->row.uid_next)
+		damaged(verifying, "the recent messages of a mailbox are wrong", account, id,
+		        mailbox->row.recent_uid);
+	check_ranges(verifying, mailbox, &sum->uids);
+	check_log(verifying, mailbox, (struct pn_uid_set){sum->uids.ranges, sum->uids.count});
+	free(sum->uids.ranges);
+	if (mailbox_load_name(&verifying->access, account, mailbox_name(mailbox), named) != PN_OK ||
+	    named->id != id)
+		damaged(verifying, "the name of a mailbox does not lead to it", account, id, 0);
 }
 
 static void check_account(struct verifying *verifying, uint64_t id)
@@ -227,9 +319,7 @@ static enum pn_status check_tree(struct verifying *verifying)
 			continue;
 		}
 		if (key[8] == TREE_ROW && walk.key.mv_size == 21)
-			check_row(verifying, key, walk.value);
-		else if (key[8] == TREE_CHANGE && walk.key.mv_size == 29)
-			check_change(verifying, key, walk.value);
+			check_rows(verifying, key, walk.value);
 		else if (key[8] == TREE_MAILBOX && walk.key.mv_size == 17)
 			check_mailbox(verifying, key_read_u64(key), key_read_u64(key + 9));
 		else if (key[8] == TREE_ACCOUNT)
@@ -262,6 +352,28 @@ static enum pn_status gather_queue(struct verifying *verifying)
 			continue;
 		memcpy(&row, walk.value.mv_data, sizeof(row));
 		add_reference(verifying, row.body);
+	}
+	walk_end(&walk);
+	return walk.status == PN_FAILED ? PN_FAILED : PN_OK;
+}
+
+/* Copies under way, or that never came to an end. */
+static enum pn_status gather_held(struct verifying *verifying)
+{
+	struct index_key everything = {.size = 0};
+	struct index_walk walk;
+
+	walk_begin(&walk, &verifying->access, TABLE_EXPIRATIONS, &everything, NULL);
+	for (; walk.status == PN_OK; walk_next(&walk)) {
+		if (walk.key.mv_size < 9 || ((const uint8_t *)walk.key.mv_data)[8] != EXPIRE_BODIES)
+			continue;
+		for (size_t at = 0; at + sizeof(struct pn_body_id) <= walk.value.mv_size;
+		     at += sizeof(struct pn_body_id)) {
+			struct pn_body_id id;
+
+			memcpy(&id, (const char *)walk.value.mv_data + at, sizeof(id));
+			add_reference(verifying, id);
+		}
 	}
 	walk_end(&walk);
 	return walk.status == PN_FAILED ? PN_FAILED : PN_OK;
@@ -310,6 +422,31 @@ static void check_record(struct verifying *verifying, struct pn_body_id id,
 		body_damaged(verifying, id, error.text);
 }
 
+static size_t counted_references(struct verifying *verifying, struct pn_body_id id)
+{
+	struct index_key key;
+	uint32_t more = 0;
+
+	key_start(&key);
+	key_bytes(&key, id.bytes, sizeof(id.bytes));
+	if (index_get_fixed(&verifying->access, TABLE_REFERENCES, &key, &more, sizeof(more)) ==
+	    PN_OK)
+		verifying->counted++;
+	return (size_t)more + 1;
+}
+
+/* Each entry is that of a body. */
+static void check_counted(struct verifying *verifying)
+{
+	MDB_stat found;
+
+	if (mdb_stat(verifying->access.transaction,
+	             verifying->access.index->tables[TABLE_REFERENCES], &found) != 0 ||
+	    found.ms_entries != verifying->counted)
+		damaged(verifying, "references to bodies that are not there", 0, 0,
+		        verifying->counted);
+}
+
 static enum pn_status check_bodies(struct verifying *verifying)
 {
 	struct index_key everything = {.size = 0};
@@ -337,11 +474,12 @@ static enum pn_status check_bodies(struct verifying *verifying)
 		while (next < verifying->reference_count &&
 		       compare_bodies(&verifying->references[next], &id) == 0)
 			next++, references++;
-		if (references != row.references)
+		if (references != counted_references(verifying, id))
 			body_damaged(verifying, id, "its count of references is wrong");
 		check_record(verifying, id, &row);
 	}
 	walk_end(&walk);
+	check_counted(verifying);
 	while (next < verifying->reference_count)
 		body_damaged(verifying, verifying->references[next++],
 		             "a row refers to it, and it is not there");
@@ -414,6 +552,8 @@ enum pn_status local_verify(void *instance, const struct pn_store_report *report
 		status = check_tree(&verifying);
 	if (status == PN_OK)
 		status = gather_queue(&verifying);
+	if (status == PN_OK)
+		status = gather_held(&verifying);
 	if (status == PN_OK)
 		status = check_bodies(&verifying);
 	if (status == PN_OK)
