@@ -206,6 +206,53 @@ static void rows_changed_since_are_only_those(void)
 	CHECK(rows.count == 1 && rows.rows[0].uid == 1);
 }
 
+static uint32_t recent_of(uint64_t mailbox)
+{
+	struct pn_view_request request = {
+		.struct_size = sizeof(request), .account = PN_SLICE(ALICE), .mailbox = mailbox};
+	struct pn_mailboxes_request list = {
+		.struct_size = sizeof(list), .account = PN_SLICE(ALICE), .id = mailbox};
+	struct pn_mailboxes mailboxes;
+	struct pn_view view;
+
+	CHECK_OK(ask_view(&request, &view));
+	CHECK_OK(ask_mailboxes(&list, &mailboxes));
+	CHECK(mailboxes.recent_uids == NULL || mailboxes.recent_uids[0] == view.recent_uid);
+	return view.recent_uid;
+}
+
+static uint64_t set_recent(uint64_t mailbox, uint32_t first, uint32_t last)
+{
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_RECENT, ALICE);
+
+	mutation->mailbox = mailbox;
+	mutation->uids = uids(first, last);
+	return must(commit).modseq;
+}
+
+static void recent_ends_with_what_was_shown(void)
+{
+	uint64_t inbox = append(ALICE, "INBOX", "one").mailbox;
+	uint64_t modseq;
+
+	append(ALICE, "INBOX", "two");
+	modseq = append(ALICE, "INBOX", "three").modseq;
+	CHECK(recent_of(inbox) == 1);
+	CHECK(set_recent(inbox, 1, 2) == modseq);
+	CHECK(recent_of(inbox) == 3);
+	set_recent(inbox, 1, 1);
+	CHECK(recent_of(inbox) == 3);
+	/* What is not there yet was shown to nobody. */
+	set_recent(inbox, 1, UINT32_MAX);
+	CHECK(recent_of(inbox) == 4);
+	CHECK(account_info(ALICE).modseq == modseq);
+	CHECK(mailbox(ALICE, "INBOX").highest_modseq == modseq);
+	CHECK(changes_since(ALICE, inbox, modseq).count == 0);
+	append(ALICE, "INBOX", "four");
+	CHECK(recent_of(inbox) == 4);
+}
+
 static void accounts_come_in_pages_sorted(void)
 {
 	struct pn_accounts_request request = {.struct_size = sizeof(request), .max_accounts = 2};
@@ -223,9 +270,15 @@ static void accounts_come_in_pages_sorted(void)
 }
 
 const struct conformance_case change_cases[] = {
-	CASE(modseq_grows_with_every_change),     CASE(changes_tell_what_is_new_changed_and_gone),
-	CASE(changes_are_right_since_any_modseq), CASE(changes_come_in_pages),
-	CASE(views_name_the_uids_that_are_there), CASE(view_of_what_is_not_there_is_not_found),
-	CASE(rows_come_in_pages_and_ranges),      CASE(rows_changed_since_are_only_those),
-	CASE(accounts_come_in_pages_sorted),      CASES_END,
+	CASE(modseq_grows_with_every_change),
+	CASE(changes_tell_what_is_new_changed_and_gone),
+	CASE(changes_are_right_since_any_modseq),
+	CASE(changes_come_in_pages),
+	CASE(views_name_the_uids_that_are_there),
+	CASE(view_of_what_is_not_there_is_not_found),
+	CASE(rows_come_in_pages_and_ranges),
+	CASE(rows_changed_since_are_only_those),
+	CASE(recent_ends_with_what_was_shown),
+	CASE(accounts_come_in_pages_sorted),
+	CASES_END,
 };

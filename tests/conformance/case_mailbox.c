@@ -132,6 +132,52 @@ static void list_is_sorted_inbox_first(void)
 	CHECK(result.modseq == account_info(ALICE).modseq);
 }
 
+/* What is said of one is what is said of it among all. */
+static void one_mailbox_is_told_as_among_all(void)
+{
+	static const char *const levels[] = {"a", "a/b", "long", NULL};
+	struct pn_mailboxes_request request = {.struct_size = sizeof(request),
+	                                       .account = PN_SLICE(ALICE)};
+	char name[PN_MAILBOX_NAME_MAX + 1];
+	struct pn_mailboxes all;
+	struct pn_mailboxes one;
+
+	make_account(ALICE);
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "%s/%d/x%s", i % 2 ? "a/b" : "a", i,
+		         i % 3 ? "" : "/y");
+		CHECK_OK(create(name));
+	}
+	/* Levels of every length around what a store may put into a key. */
+	for (size_t size = 380; size <= PN_MAILBOX_NAME_MAX; size += size < 520 ? 7 : 160) {
+		memset(name, 'n', size);
+		memcpy(name, "long/", 5);
+		name[size / 2] = name[size - 2] = '/';
+		name[size] = '\0';
+		CHECK_OK(create(name));
+	}
+	CHECK_OK(change(PN_MUTATION_SUBSCRIBE, 0, "a/1", true, 0));
+	CHECK_OK(change(PN_MUTATION_SUBSCRIBE, 0, "a/b/c/never", true, 0));
+	for (size_t i = 0; levels[i] != NULL; i++)
+		CHECK_OK(change(PN_MUTATION_MAILBOX_DELETE, mailbox_id(ALICE, levels[i]), NULL,
+		                false, 0));
+	CHECK_OK(ask_mailboxes(&request, &all));
+	CHECK(all.count > 400);
+	for (size_t i = 0; i < all.count; i++) {
+		request.name = all.mailboxes[i].name;
+		request.id = i % 2 ? all.mailboxes[i].id : 0;
+		CHECK_OK(ask_mailboxes(&request, &one));
+		CHECK(one.count == 1 && one.mailboxes[0].id == all.mailboxes[i].id);
+		CHECK(one.mailboxes[0].attributes == all.mailboxes[i].attributes);
+		CHECK(pn_slice_equal(one.mailboxes[0].name, all.mailboxes[i].name));
+	}
+	request.id = 0;
+	request.name = PN_SLICE("a/b/c");
+	CHECK(ask_mailboxes(&request, &one) == PN_NOT_FOUND);
+	request.id = all.mailboxes[0].id;
+	CHECK(ask_mailboxes(&request, &one) == PN_NOT_FOUND);
+}
+
 static void mailbox_is_found_by_id(void)
 {
 	struct pn_mailboxes_request request = {.struct_size = sizeof(request),
@@ -357,6 +403,7 @@ const struct conformance_case mailbox_cases[] = {
 	CASE(names_are_case_sensitive_but_inbox),
 	CASE(list_is_sorted_inbox_first),
 	CASE(mailbox_is_found_by_id),
+	CASE(one_mailbox_is_told_as_among_all),
 	CASE(deleted_mailbox_is_gone_and_its_id_is_not_used_again),
 	CASE(inbox_cannot_be_deleted),
 	CASE(deleted_parent_stays_as_a_level),

@@ -127,6 +127,122 @@ static void body_is_read_in_ranges(void)
 	}
 }
 
+static struct pn_body_id append_size(size_t size)
+{
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_APPEND, ALICE);
+	char words[32];
+
+	snprintf(words, sizeof(words), "of %zu", size);
+	mutation->name = PN_SLICE("INBOX");
+	mutation->create_missing = true;
+	mutation->body.is_new = true;
+	mutation->body.index = commit_body(commit, message(words, size));
+	return must(commit).body;
+}
+
+static const struct pn_body_entry *entry_of(const struct pn_bodies *bodies, size_t index)
+{
+	return (const struct pn_body_entry *)((const char *)bodies->entries +
+	                                      index * bodies->entry_size);
+}
+
+/* In the order of the list, and each as body_read gives it. */
+static void many_bodies_come_at_once(void)
+{
+	static const size_t sizes[] = {100, 3000, 70, 900000, 20000, 5, 400000, 1 << 20, 2000000};
+	enum { COUNT = sizeof(sizes) / sizeof(sizes[0]) };
+	struct pn_body_id ids[2 * COUNT + 1];
+	struct pn_bodies_request request = {.struct_size = sizeof(request),
+	                                    .account = PN_SLICE(ALICE),
+	                                    .bodies = ids,
+	                                    .count = 2 * COUNT + 1,
+	                                    .max_size = 16 << 20};
+	struct pn_bodies bodies;
+	char words[32];
+
+	if (harness_entries()->bodies == NULL)
+		return;
+	for (size_t i = 0; i < COUNT; i++) {
+		ids[COUNT - 1 - i] = append_size(sizes[i]);
+		ids[COUNT + 1 + i] = ids[COUNT - 1 - i];
+	}
+	memset(&ids[COUNT], 7, sizeof(ids[COUNT]));
+	CHECK_OK(ask_bodies(&request, &bodies));
+	CHECK(bodies.count == request.count);
+	for (size_t i = 0; i < 2 * COUNT + 1; i++) {
+		const struct pn_body_entry *entry = entry_of(&bodies, i);
+		size_t size = sizes[i < COUNT ? COUNT - 1 - i : i == COUNT ? 0 : i - COUNT - 1];
+
+		CHECK(entry->status == (i == COUNT ? PN_NOT_FOUND : PN_OK));
+		if (i == COUNT)
+			continue;
+		snprintf(words, sizeof(words), "of %zu", size);
+		CHECK(pn_slice_equal(entry->bytes, message(words, size)));
+	}
+}
+
+/* What is given without waiting is what is given otherwise, or it is not given. */
+static void bodies_that_are_ready_are_whole(void)
+{
+	static const size_t sizes[] = {0, 5, 3000, 70000, 400000};
+	struct pn_store_call call = {.struct_size = sizeof(call), .arena = harness_arena()};
+	struct pn_body_request request = {
+		.struct_size = sizeof(request), .account = PN_SLICE(ALICE), .max_size = 1 << 20};
+	const struct pn_store *entries = harness_entries();
+
+	if (entries->body_ready == NULL)
+		return;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct pn_body_piece piece = {.struct_size = sizeof(piece)};
+		struct pn_slice whole;
+		enum pn_status status;
+
+		request.body = append_size(sizes[i]);
+		whole = body_of(ALICE, request.body);
+		status = entries->body_ready(harness_instance(), &call, &request, &piece);
+		CHECK(status == PN_OK || status == PN_PENDING);
+		/* It was read a moment ago: small ones are at hand. */
+		CHECK(status == PN_OK || whole.size > 100000);
+		CHECK(status != PN_OK ||
+		      (pn_slice_equal(piece.bytes, whole) && piece.total_size == whole.size));
+	}
+	memset(&request.body, 7, sizeof(request.body));
+	CHECK(entries->body_ready(
+		      harness_instance(), &call, &request,
+		      &(struct pn_body_piece){.struct_size = sizeof(struct pn_body_piece)}) ==
+	      PN_PENDING);
+}
+
+static void many_bodies_are_as_many_as_fit(void)
+{
+	struct pn_body_id ids[4];
+	struct pn_bodies_request request = {.struct_size = sizeof(request),
+	                                    .account = PN_SLICE(ALICE),
+	                                    .bodies = ids,
+	                                    .count = 4,
+	                                    .max_size = 5000};
+	struct pn_bodies bodies;
+
+	if (harness_entries()->bodies == NULL)
+		return;
+	ids[0] = append_size(9000);
+	ids[1] = append_size(3000);
+	ids[2] = append_size(2000);
+	ids[3] = append_size(1);
+	CHECK_OK(ask_bodies(&request, &bodies));
+	CHECK(bodies.count == 3 && entry_of(&bodies, 0)->status == PN_LIMIT);
+	CHECK(entry_of(&bodies, 0)->bytes.size == 0);
+	CHECK(entry_of(&bodies, 1)->bytes.size == 3000 && entry_of(&bodies, 2)->status == PN_OK);
+	request.max_size = 4999;
+	CHECK_OK(ask_bodies(&request, &bodies));
+	CHECK(bodies.count == 2 && entry_of(&bodies, 1)->status == PN_OK);
+	request.max_size = 1;
+	request.count = 1;
+	CHECK_OK(ask_bodies(&request, &bodies));
+	CHECK(bodies.count == 1 && entry_of(&bodies, 0)->status == PN_LIMIT);
+}
+
 static void unknown_body_is_not_found(void)
 {
 	struct pn_body_request request = {.struct_size = sizeof(request),
@@ -507,6 +623,27 @@ static void flags_leave_alone_what_changed_since(void)
 	CHECK(row_of(ALICE, one.mailbox, 2).flags.system == PN_FLAG_FLAGGED);
 }
 
+/* Not a precondition: they are changed, and named. */
+static void flags_name_what_had_changed_since(void)
+{
+	uint64_t inbox = append(ALICE, "INBOX", "one").mailbox;
+	struct commit *commit = commit_new();
+	struct pn_mutation *mutation = commit_add(commit, PN_MUTATION_FLAGS, ALICE);
+	struct pn_mutation_result result;
+
+	append(ALICE, "INBOX", "two");
+	mutation->known_modseq = append(ALICE, "INBOX", "three").modseq;
+	flag(ALICE, inbox, 2, 3, PN_FLAGS_ADD, PN_FLAG_SEEN, NULL);
+	flag(ALICE, inbox, 3, 3, PN_FLAGS_ADD, PN_FLAG_DRAFT, NULL);
+	mutation->mailbox = inbox;
+	mutation->uids = uids(1, UINT32_MAX);
+	mutation->flags.system = PN_FLAG_DRAFT;
+	result = must(commit);
+	CHECK(result.uids.count == 1 && result.uids.ranges[0].last == 2);
+	CHECK(pn_uid_set_count(result.modified) == 1 && pn_uid_set_has(result.modified, 2));
+	CHECK(row_of(ALICE, inbox, 2).flags.system == (PN_FLAG_SEEN | PN_FLAG_DRAFT));
+}
+
 static void flags_that_change_nothing_take_no_modseq(void)
 {
 	struct pn_mutation_result one = append(ALICE, "INBOX", "one");
@@ -514,7 +651,6 @@ static void flags_that_change_nothing_take_no_modseq(void)
 
 	flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, PN_FLAG_SEEN, NULL);
 	modseq = row_of(ALICE, one.mailbox, 1).modseq;
-	CHECK(flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, PN_FLAG_SEEN, NULL).uids.count == 0);
 	CHECK(row_of(ALICE, one.mailbox, 1).modseq == modseq);
 }
 
@@ -564,13 +700,48 @@ static void expunged_message_can_be_read_for_a_while(void)
 	CHECK(rows_of(ALICE, one.mailbox, false).count == 0);
 }
 
+/* Who was not told goes on using them; for all others they are gone. */
+static void flags_of_expunged_messages_change_while_they_are_kept(void)
+{
+	struct pn_mutation_result one = append(ALICE, "INBOX", "gone");
+	struct pn_mutation_result result;
+	struct pn_changes changes;
+	struct commit *commit;
+	uint64_t expunged;
+	uint64_t since;
+
+	append(ALICE, "INBOX", "stays");
+	expunged = expunge(ALICE, one.mailbox, 1, 1).modseq;
+	since = expunged;
+	result = flag(ALICE, one.mailbox, 1, 2, PN_FLAGS_ADD, PN_FLAG_SEEN | PN_FLAG_DELETED, "W");
+	CHECK(pn_uid_set_count(result.uids) == 2 && result.modseq > since);
+	CHECK(row_of(ALICE, one.mailbox, 1).is_expunged);
+	CHECK(row_of(ALICE, one.mailbox, 1).flags.system == (PN_FLAG_SEEN | PN_FLAG_DELETED));
+	CHECK(has_keyword(row_of(ALICE, one.mailbox, 1).flags, "W"));
+	CHECK(row_of(ALICE, one.mailbox, 1).modseq == result.modseq);
+	changes = changes_since(ALICE, one.mailbox, since);
+	CHECK(changes.count == 1 && changes.rows[0].uid == 2 && changes.vanished.count == 0);
+	changes = changes_since(ALICE, one.mailbox, since - 1);
+	CHECK(changes.count == 1 && pn_uid_set_count(changes.vanished) == 1);
+	CHECK(mailbox(ALICE, "INBOX").message_count == 1);
+	CHECK(mailbox(ALICE, "INBOX").deleted_count == 1);
+	CHECK(mailbox(ALICE, "INBOX").unseen_count == 0);
+	commit = commit_new();
+	commit_add(commit, PN_MUTATION_FLAGS, ALICE)->mailbox = one.mailbox;
+	commit->mutations[0].uids = uids(1, 1);
+	commit->mutations[0].flags.system = PN_FLAG_DRAFT;
+	commit->mutations[0].unchanged_since = result.modseq - 1;
+	result = must(commit);
+	CHECK(result.uids.count == 0 && pn_uid_set_has(result.modified, 1));
+	CHECK(expunge(ALICE, one.mailbox, 1, 1).uids.count == 0);
+}
+
 static void expunging_twice_touches_nothing(void)
 {
 	struct pn_mutation_result one = append(ALICE, "INBOX", "gone");
 
 	expunge(ALICE, one.mailbox, 1, 1);
 	CHECK(expunge(ALICE, one.mailbox, 1, 1).uids.count == 0);
-	CHECK(flag(ALICE, one.mailbox, 1, 1, PN_FLAGS_ADD, PN_FLAG_SEEN, NULL).uids.count == 0);
 	CHECK(mailbox(ALICE, "INBOX").message_count == 0);
 }
 
@@ -600,6 +771,9 @@ const struct conformance_case message_cases[] = {
 	CASE(bytes_of_every_value_come_back),
 	CASE(body_of_many_pieces_is_one),
 	CASE(body_is_read_in_ranges),
+	CASE(many_bodies_come_at_once),
+	CASE(many_bodies_are_as_many_as_fit),
+	CASE(bodies_that_are_ready_are_whole),
 	CASE(unknown_body_is_not_found),
 	CASE(large_body_is_written_as_it_comes),
 	CASE(large_body_has_its_pieces_in_front),
@@ -620,10 +794,12 @@ const struct conformance_case message_cases[] = {
 	CASE(a_mailbox_has_64_keywords_and_not_one_more),
 	CASE(a_keyword_has_64_bytes_at_most),
 	CASE(flags_leave_alone_what_changed_since),
+	CASE(flags_name_what_had_changed_since),
 	CASE(flags_that_change_nothing_take_no_modseq),
 	CASE(counts_follow_flags_and_expunges),
 	CASE(expunge_of_deleted_leaves_the_others),
 	CASE(expunged_message_can_be_read_for_a_while),
+	CASE(flags_of_expunged_messages_change_while_they_are_kept),
 	CASE(expunging_twice_touches_nothing),
 	CASE(thousands_of_messages_are_changed_at_once),
 	CASES_END,

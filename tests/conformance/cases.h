@@ -15,6 +15,8 @@ extern const struct conformance_case change_cases[];
 extern const struct conformance_case mailbox_cases[];
 extern const struct conformance_case queue_cases[];
 extern const struct conformance_case commit_cases[];
+extern const struct conformance_case large_cases[];
+extern const struct conformance_case import_cases[];
 
 #define CASE(name) { #name, name }
 #define CASES_END { NULL, NULL }
@@ -80,6 +82,9 @@ int run_script(const char *directory);
 int run_writer(const char *directory, unsigned worker, unsigned long count);
 int run_check(const char *directory);
 int run_random(const char *directory, unsigned seed, unsigned long steps);
+int run_scale(const char *directory, unsigned long count);
+int run_queue(const char *directory, unsigned long count, unsigned long seconds);
+int run_small(const char *directory, unsigned long count);
 int run_bench(const char *directory, unsigned in_flight, unsigned long count, size_t size);
 void clear_store(const char *directory);
 void report_case(const char *name, bool is_ok);

@@ -23,7 +23,7 @@ static struct {
 } armed[ARMED_MAX];
 
 static size_t armed_count;
-static const char *points[POINTS_MAX];
+static char *points[POINTS_MAX];
 static unsigned long passes[POINTS_MAX];
 static size_t point_count;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -88,7 +88,8 @@ void harness_arm(const char *faults)
 
 	pthread_mutex_lock(&mutex);
 	armed_count = 0;
-	point_count = 0;
+	while (point_count != 0)
+		free(points[--point_count]);
 	while ((one = strsep(&rest, ",")) != NULL && armed_count < ARMED_MAX) {
 		char sign = 0;
 
@@ -108,7 +109,7 @@ void harness_arm(const char *faults)
 
 size_t harness_points(const char *const **names_out, const unsigned long **passes_out)
 {
-	*names_out = points;
+	*names_out = (const char *const *)points;
 	*passes_out = passes;
 	return point_count;
 }

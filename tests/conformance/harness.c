@@ -622,6 +622,8 @@ struct body_job {
 	struct call call;
 	const struct pn_body_request *request;
 	struct pn_body_piece *result;
+	const struct pn_bodies_request *bodies_request; /* or NULL */
+	struct pn_bodies *bodies_result;
 };
 
 static enum pn_status read_body(void *argument, struct pn_error *error)
@@ -629,6 +631,9 @@ static enum pn_status read_body(void *argument, struct pn_error *error)
 	struct body_job *job = argument;
 
 	(void)error;
+	if (job->bodies_request != NULL)
+		return module->store->bodies(instance, &job->call.pn, job->bodies_request,
+		                             job->bodies_result);
 	return module->store->body_read(instance, &job->call.pn, job->request, job->result);
 }
 
@@ -641,25 +646,39 @@ static void body_was_read(void *argument, enum pn_status status, const struct pn
 	job->call.is_done = true;
 }
 
-enum pn_status ask_body(const struct pn_body_request *request, struct pn_body_piece *result)
+static enum pn_status run_body_job(struct body_job *body)
 {
-	struct body_job body = {
-		.call = {.pn = {.struct_size = sizeof(body.call.pn), .arena = harness_arena()}},
-		.request = request,
-		.result = result};
 	struct pn_job job = {.struct_size = sizeof(job),
 	                     .pool = PN_POOL_DISK,
 	                     .work = read_body,
 	                     .done = body_was_read,
-	                     .argument = &body};
+	                     .argument = body};
+
+	body->call.pn.struct_size = sizeof(body->call.pn);
+	body->call.pn.arena = harness_arena();
+	if (!(module->store->capabilities & PN_STORE_BODIES_BLOCK))
+		return finish(&body->call, read_body(body, NULL));
+	if (pn_job_submit(&job, (struct pn_ticket){0, 0}) != PN_OK)
+		abort();
+	return finish(&body->call, PN_PENDING);
+}
+
+enum pn_status ask_body(const struct pn_body_request *request, struct pn_body_piece *result)
+{
+	struct body_job body = {.request = request, .result = result};
 
 	memset(result, 0, sizeof(*result));
 	result->struct_size = sizeof(*result);
-	if (!(module->store->capabilities & PN_STORE_BODIES_BLOCK))
-		return finish(&body.call, read_body(&body, NULL));
-	if (pn_job_submit(&job, (struct pn_ticket){0, 0}) != PN_OK)
-		abort();
-	return finish(&body.call, PN_PENDING);
+	return run_body_job(&body);
+}
+
+enum pn_status ask_bodies(const struct pn_bodies_request *request, struct pn_bodies *result)
+{
+	struct body_job body = {.bodies_request = request, .bodies_result = result};
+
+	memset(result, 0, sizeof(*result));
+	result->struct_size = sizeof(*result);
+	return run_body_job(&body);
 }
 
 struct pn_body_writer *writer_new(void)

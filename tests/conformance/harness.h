@@ -76,6 +76,7 @@ enum pn_status ask_view(const struct pn_view_request *request, struct pn_view *r
 enum pn_status ask_rows(const struct pn_rows_request *request, struct pn_rows *result);
 enum pn_status ask_changes(const struct pn_changes_request *request, struct pn_changes *result);
 enum pn_status ask_body(const struct pn_body_request *request, struct pn_body_piece *result);
+enum pn_status ask_bodies(const struct pn_bodies_request *request, struct pn_bodies *result);
 enum pn_status ask_queue(const struct pn_queue_request *request, struct pn_queue_rows *result);
 /* The text of the last question that failed. */
 const char *last_error(void);

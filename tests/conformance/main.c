@@ -8,7 +8,7 @@
  *
  * Before FILE.so: --only WORD (cases whose name has it), --no-storm, --long;
  * --write WORKER COUNT, --check, --script, --random SEED STEPS, --bench IN_FLIGHT COUNT
- * SIZE are for the tests themselves.
+ * SIZE, --scale COUNT, --small COUNT, --queue COUNT SECONDS are for the tests themselves.
  */
 #include "cases.h"
 
@@ -129,7 +129,8 @@ static bool run_case(const struct conformance_case *one, const char *directory)
 static void run_cases(const char *directory, const char *only)
 {
 	const struct conformance_case *const tables[] = {
-		message_cases, change_cases, mailbox_cases, queue_cases, commit_cases,
+		message_cases, change_cases, mailbox_cases, queue_cases,
+		commit_cases,  large_cases,  import_cases,
 	};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
@@ -156,9 +157,12 @@ int main(int count, char **arguments)
 
 	for (; at < count && strncmp(arguments[at], "--", 2) == 0; at++) {
 		const char *word = arguments[at];
-		int values = strcmp(word, "--write") == 0 || strcmp(word, "--random") == 0 ? 2
-		             : strcmp(word, "--bench") == 0                                ? 3
-		                                                                           : 0;
+		int values = strcmp(word, "--write") == 0 || strcmp(word, "--random") == 0 ||
+		                             strcmp(word, "--queue") == 0
+		                     ? 2
+		             : strcmp(word, "--bench") == 0                                 ? 3
+		             : strcmp(word, "--scale") == 0 || strcmp(word, "--small") == 0 ? 1
+		                                                                            : 0;
 
 		if (strcmp(word, "--only") == 0 && at + 1 < count)
 			only = arguments[++at];
@@ -186,6 +190,12 @@ int main(int count, char **arguments)
 		return run_script(arguments[at + 1]);
 	if (strcmp(mode, "--random") == 0)
 		return run_random(arguments[at + 1], (unsigned)numbers[0], numbers[1]);
+	if (strcmp(mode, "--scale") == 0)
+		return run_scale(arguments[at + 1], numbers[0]);
+	if (strcmp(mode, "--small") == 0)
+		return run_small(arguments[at + 1], numbers[0]);
+	if (strcmp(mode, "--queue") == 0)
+		return run_queue(arguments[at + 1], numbers[0], numbers[1]);
 	if (strcmp(mode, "--bench") == 0)
 		return run_bench(arguments[at + 1], (unsigned)numbers[0], numbers[1], numbers[2]);
 	run_cases(arguments[at + 1], only);

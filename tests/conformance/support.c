@@ -259,7 +259,7 @@ struct pn_account_info account_info(const char *account)
 
 /* ---------------------------------------------------------------------- the dump */
 
-static void dump_row(FILE *out, const char *account, const struct pn_row *row)
+static void dump_row(FILE *out, const char *account, const struct pn_row *row, bool with_body)
 {
 	fprintf(out, "  uid %u%s modseq %llu flags %x date %lld saved %lld size %llu header %u",
 	        row->uid, row->is_expunged ? " expunged" : "", (unsigned long long)row->modseq,
@@ -268,7 +268,7 @@ static void dump_row(FILE *out, const char *account, const struct pn_row *row)
 	for (size_t i = 0; i < row->flags.keyword_count; i++)
 		fprintf(out, " %.*s", PN_SLICE_ARGS(row->flags.keywords[i]));
 	fprintf(out, " summary %.*s", PN_SLICE_ARGS(row->summary));
-	if (row->size < 100000) {
+	if (with_body && row->size < 100000) {
 		struct pn_slice body = body_of(account, row->body);
 		uint32_t sum = 0;
 
@@ -296,33 +296,42 @@ static void dump_account(FILE *out, const struct pn_account_info *info)
 
 		fprintf(out,
 		        " mailbox %llu %.*s %x validity %u next %u count %u %u %u size %llu "
-		        "modseq %llu\n",
+		        "modseq %llu recent %u\n",
 		        (unsigned long long)one->id, PN_SLICE_ARGS(one->name), one->attributes,
 		        one->uid_validity, one->uid_next, one->message_count, one->unseen_count,
 		        one->deleted_count, (unsigned long long)one->size_bytes,
-		        (unsigned long long)one->highest_modseq);
+		        (unsigned long long)one->highest_modseq,
+		        mailboxes.recent_uids == NULL ? 0 : mailboxes.recent_uids[i]);
 		if (one->id == 0)
 			continue;
 		rows = rows_of(account, one->id, true);
 		for (size_t k = 0; k < rows.count; k++)
-			dump_row(out, account, &rows.rows[k]);
+			dump_row(out, account, &rows.rows[k], rows.count < 5000);
 	}
 }
 
 static void dump_queue(FILE *out)
 {
-	struct pn_queue_request request = {.struct_size = sizeof(request), .max_rows = 100000};
+	/* By id; and what lies under a destination in the order of due. */
+	struct pn_queue_request requests[] = {{.struct_size = sizeof(requests[0])},
+	                                      {.destination = PN_SLICE("mx.one")}};
 	struct pn_queue_rows rows;
 
-	CHECK_OK(ask_queue(&request, &rows));
-	for (size_t i = 0; i < rows.count; i++) {
-		const struct pn_queue_row *row = &rows.rows[i];
+	for (size_t k = 0; k < 2; k++) {
+		requests[k].max_rows = 100000;
+		CHECK_OK(ask_queue(&requests[k], &rows));
+		for (size_t i = 0; i < rows.count; i++) {
+			const struct pn_queue_row *row = &rows.rows[i];
 
-		fprintf(out, "queue %llu due %lld state %d attempts %u %.*s %.*s %.*s %.*s %.*s\n",
-		        (unsigned long long)row->id, (long long)row->due_ms, (int)row->state,
-		        row->attempts, PN_SLICE_ARGS(row->sender), PN_SLICE_ARGS(row->recipient),
-		        PN_SLICE_ARGS(row->destination), PN_SLICE_ARGS(row->tenant),
-		        PN_SLICE_ARGS(row->reason));
+			fprintf(out,
+			        "queue %llu due %lld expires %lld state %d attempts %u %.*s %.*s "
+			        "%.*s %.*s %.*s %.*s\n",
+			        (unsigned long long)row->id, (long long)row->due_ms,
+			        (long long)row->expires_ms, (int)row->state, row->attempts,
+			        PN_SLICE_ARGS(row->sender), PN_SLICE_ARGS(row->recipient),
+			        PN_SLICE_ARGS(row->destination), PN_SLICE_ARGS(row->tenant),
+			        PN_SLICE_ARGS(row->details), PN_SLICE_ARGS(row->reason));
+		}
 	}
 }
 
