@@ -6,9 +6,12 @@
  */
 #include "delivery/transaction.h"
 
+#include <postern/log.h>
 #include <postern/text.h>
 
 #include "session/ticket.h"
+
+#include <string.h>
 
 static void advance(struct pn_transaction *transaction);
 
@@ -24,22 +27,48 @@ static void go_to(struct pn_transaction *transaction, enum pn_accept_step step)
 {
 	transaction->step = step;
 	transaction->at = transaction->recipients;
+	if (step == PN_STEP_ROUTE || step == PN_STEP_MAILBOX)
+		transaction->at = pn_leaf_next(transaction, NULL);
+	if (step == PN_STEP_MAILBOX)
+		pn_transaction_choose_store(transaction);
 	transaction->goes_on = true;
 }
 
-/* Quarantine and hold of the whole message are dispositions of each recipient. */
+/* Quarantine: in a mailbox of that name where somebody has mailboxes here; of others it is held. */
+static void quarantine(struct pn_recipient *recipient, const struct pn_stage_result *result)
+{
+	struct pn_slice mailbox =
+		pn_slice_of(result->argument == NULL ? "Quarantine" : result->argument);
+
+	pn_recipient_set_mailbox(recipient, mailbox);
+	for (struct pn_recipient *branch = recipient->branches; branch != NULL;
+	     branch = branch->next) {
+		pn_recipient_set_mailbox(branch, mailbox);
+		branch->is_held = branch->is_foreign;
+		branch->held_by = result->hook;
+	}
+	if (recipient->is_foreign) {
+		recipient->is_held = true;
+		recipient->held_by = result->hook;
+	}
+}
+
+/* What was said of the whole message is said of each recipient. A redirect leaves one copy. */
 static void dispose(struct pn_transaction *transaction, const struct pn_stage_result *result)
 {
 	for (struct pn_recipient *recipient = transaction->recipients; recipient != NULL;
 	     recipient = recipient->next) {
-		if (result->verdict == PN_VERDICT_DISCARD) {
+		bool is_first = recipient == transaction->recipients;
+
+		if (result->verdict == PN_VERDICT_DISCARD ||
+		    (result->verdict == PN_VERDICT_REDIRECT && !is_first)) {
 			recipient->is_disposed = true;
 			recipient->is_settled = true;
 		} else if (result->verdict == PN_VERDICT_QUARANTINE) {
-			pn_recipient_set_mailbox(recipient,
-			                         pn_slice_of(result->argument == NULL
-			                                             ? "Quarantine"
-			                                             : result->argument));
+			quarantine(recipient, result);
+		} else if (result->verdict == PN_VERDICT_HOLD) {
+			recipient->is_held = true;
+			recipient->held_by = result->hook;
 		}
 	}
 }
@@ -52,15 +81,19 @@ static bool take_message_verdict(struct pn_transaction *transaction,
 	case PN_VERDICT_CONTINUE:
 	case PN_VERDICT_ACCEPT:
 		return true;
-	case PN_VERDICT_DISCARD:
-	case PN_VERDICT_QUARANTINE:
+	case PN_VERDICT_REDIRECT:
+		if (!pn_recipient_redirect(transaction->recipients, result->argument)) {
+			refuse(transaction, PN_VERDICT_DEFER, 451, "4.3.5",
+			       "this message is redirected to no usable address");
+			return false;
+		}
 		dispose(transaction, result);
 		return true;
+	case PN_VERDICT_DISCARD:
+	case PN_VERDICT_QUARANTINE:
 	case PN_VERDICT_HOLD:
-	case PN_VERDICT_REDIRECT:
-		refuse(transaction, PN_VERDICT_DEFER, 451, "4.3.0",
-		       "this message cannot be held or sent elsewhere yet");
-		return false;
+		dispose(transaction, result);
+		return true;
 	default:
 		transaction->result = *result;
 		if (result->verdict == PN_VERDICT_GREYLIST)
@@ -83,15 +116,17 @@ static void ask_message(struct pn_transaction *transaction, enum pn_stage stage)
 {
 	struct pn_stage_request request = pn_transaction_stage(transaction, stage);
 
+	if (transaction->is_suspect) {
+		go_to(transaction, transaction->step + 1);
+		return;
+	}
 	request.all_at_once = stage == PN_STAGE_MESSAGE_SCAN;
 	pn_stage_run(&request, message_judged, transaction);
 }
 
-/* A verdict about one recipient. */
-static void recipient_judged(void *user, const struct pn_stage_result *result)
+static void judge_recipient(struct pn_recipient *recipient, const struct pn_stage_result *result)
 {
-	struct pn_transaction *transaction = user;
-	struct pn_recipient *recipient = transaction->at;
+	struct pn_recipient *root = recipient->root;
 
 	switch (result->verdict) {
 	case PN_VERDICT_CONTINUE:
@@ -102,41 +137,121 @@ static void recipient_judged(void *user, const struct pn_stage_result *result)
 		recipient->is_settled = true;
 		break;
 	case PN_VERDICT_QUARANTINE:
-		pn_recipient_set_mailbox(
-			recipient,
-			pn_slice_of(result->argument == NULL ? "Quarantine" : result->argument));
+		quarantine(recipient, result);
 		break;
-	case PN_VERDICT_REJECT:
-	case PN_VERDICT_DEFER:
-		recipient->result.verdict = result->verdict;
-		recipient->result.reply = result->reply;
-		recipient->result.hook = result->hook;
-		recipient->is_settled = true;
+	case PN_VERDICT_HOLD:
+		recipient->is_held = true;
+		recipient->held_by = result->hook;
+		break;
+	case PN_VERDICT_REDIRECT:
+		if (!pn_recipient_redirect(recipient, result->argument))
+			pn_recipient_refuse(root, PN_VERDICT_DEFER, 451, "4.3.5",
+			                    "this recipient is redirected to no usable address");
 		break;
 	default:
-		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.3.0",
-		                    "mail cannot be held or sent elsewhere from here yet");
+		/* Of one branch, of all: the client knows the recipient and not what it became. */
+		root->result.verdict = result->verdict;
+		root->result.reply = result->reply;
+		root->result.hook = result->hook;
+		root->is_settled = true;
 		break;
 	}
-	transaction->at = recipient->next;
+}
+
+static void go_on(struct pn_transaction *transaction, struct pn_recipient *next)
+{
+	transaction->at = next;
 	transaction->goes_on = true;
 	advance(transaction);
+}
+
+/* A verdict about one recipient as the client named it. */
+static void recipient_judged(void *user, const struct pn_stage_result *result)
+{
+	struct pn_transaction *transaction = user;
+
+	judge_recipient(transaction->at, result);
+	go_on(transaction, transaction->at->next);
+}
+
+static void ask_about(struct pn_transaction *transaction, enum pn_stage stage,
+                      pn_stage_done_function *done)
+{
+	struct pn_stage_request request = pn_transaction_stage(transaction, stage);
+
+	request.recipient = transaction->at;
+	request.about = transaction->at->root->original.text.data;
+	pn_stage_run(&request, done, transaction);
 }
 
 /* One recipient at a time; those that are settled are not asked any more. */
 static void ask_recipients(struct pn_transaction *transaction, enum pn_stage stage)
 {
-	struct pn_stage_request request = pn_transaction_stage(transaction, stage);
-
 	while (transaction->at != NULL && transaction->at->is_settled)
 		transaction->at = transaction->at->next;
-	if (transaction->at == NULL) {
+	if (transaction->at == NULL || transaction->is_suspect)
 		go_to(transaction, transaction->step + 1);
-		return;
-	}
-	request.recipient = transaction->at;
-	request.about = transaction->at->original.text.data;
-	pn_stage_run(&request, recipient_judged, transaction);
+	else
+		ask_about(transaction, stage, recipient_judged);
+}
+
+/* ---- what recipients became: their leaves ---- */
+
+static void expanded(struct pn_recipient *recipient)
+{
+	go_on(recipient->transaction, recipient->next);
+}
+
+/* Recipients that a verdict about the message sent elsewhere. */
+static void expand_recipients(struct pn_transaction *transaction)
+{
+	while (transaction->at != NULL &&
+	       (transaction->at->is_settled || transaction->at->target_count == 0))
+		transaction->at = transaction->at->next;
+	if (transaction->at == NULL)
+		go_to(transaction, transaction->step + 1);
+	else
+		pn_recipient_resolve_targets(transaction->at, expanded);
+}
+
+static struct pn_recipient *open_leaf(const struct pn_transaction *transaction,
+                                      struct pn_recipient *leaf)
+{
+	while (leaf != NULL && (leaf->is_settled || leaf->root->is_settled))
+		leaf = pn_leaf_next(transaction, leaf);
+	return leaf;
+}
+
+static void leaf_expanded(struct pn_recipient *leaf)
+{
+	go_on(leaf->transaction, pn_leaf_next(leaf->transaction, leaf));
+}
+
+static void leaf_judged(void *user, const struct pn_stage_result *result)
+{
+	struct pn_transaction *transaction = user;
+	struct pn_recipient *leaf = transaction->at;
+
+	judge_recipient(leaf, result);
+	/* The targets are asked in their turn: they stand behind the others of this recipient. */
+	if (leaf->target_count > 0 && !leaf->root->is_settled)
+		pn_recipient_resolve_targets(leaf, leaf_expanded);
+	else
+		go_on(transaction, pn_leaf_next(transaction, leaf));
+}
+
+static void ask_leaves(struct pn_transaction *transaction, enum pn_stage stage,
+                       bool (*concerns)(const struct pn_recipient *leaf))
+{
+	struct pn_recipient *leaf = open_leaf(transaction, transaction->at);
+
+	while (leaf != NULL && concerns != NULL && !concerns(leaf))
+		leaf = open_leaf(transaction, pn_leaf_next(transaction, leaf));
+	transaction->at = leaf;
+	if (leaf == NULL || transaction->is_suspect)
+		go_to(transaction, transaction->step + 1);
+	else
+		ask_about(transaction, stage, leaf_judged);
 }
 
 static void headers_judged(void *user, const struct pn_stage_result *result)
@@ -148,14 +263,62 @@ static void headers_judged(void *user, const struct pn_stage_result *result)
 	advance(transaction);
 }
 
+/* The next word of a field's value, folded or not; empty at its end. */
+static struct pn_slice take_word(struct pn_slice *rest)
+{
+	size_t start = 0;
+	size_t end;
+	struct pn_slice word;
+
+	while (start < rest->size && memchr(" \t\r\n", rest->data[start], 4) != NULL)
+		start++;
+	end = start;
+	while (end < rest->size && memchr(" \t\r\n", rest->data[end], 4) == NULL)
+		end++;
+	word = pn_slice_make(rest->data + start, end - start);
+	*rest = pn_slice_behind(*rest, end);
+	return word;
+}
+
+/* Whether a Received field is one that we wrote: "from … by OUR-NAME …". */
+static bool is_ours(struct pn_slice value, struct pn_slice hostname)
+{
+	bool is_behind_by = false;
+	struct pn_slice word;
+
+	while ((word = take_word(&value)).size > 0) {
+		if (is_behind_by && pn_slice_equal_ignore_case(word, hostname))
+			return true;
+		is_behind_by = pn_slice_equal(word, PN_SLICE("by"));
+	}
+	return false;
+}
+
+/* How many servers the message came through, and how often we were one of them. */
+static size_t count_hops(const struct pn_transaction *transaction, size_t *ours_out)
+{
+	const struct pn_header *header = &transaction->header;
+	struct pn_slice hostname = pn_slice_of(transaction->generation->hostname);
+	size_t hops = 0;
+
+	*ours_out = 0;
+	for (size_t i = 0; i < header->count; i++) {
+		if (!pn_slice_equal_ignore_case(header->fields[i].name, PN_SLICE("Received")))
+			continue;
+		hops++;
+		if (is_ours(header->fields[i].value, hostname))
+			++*ours_out;
+	}
+	return hops;
+}
+
 /* What the message itself forbids, whoever asks for it. */
 static void check_message(struct pn_transaction *transaction)
 {
 	const struct pn_generation *generation = transaction->generation;
-	size_t hops = 0;
+	size_t own_hops;
+	size_t hops = count_hops(transaction, &own_hops);
 
-	while (pn_header_find(&transaction->header, PN_SLICE("Received"), hops) != NULL)
-		hops++;
 	if (transaction->size > transaction->max_size)
 		refuse(transaction, PN_VERDICT_REJECT, 552, "5.3.4",
 		       "the message is larger than is taken here");
@@ -165,11 +328,18 @@ static void check_message(struct pn_transaction *transaction)
 	else if (hops > generation->max_hops)
 		refuse(transaction, PN_VERDICT_REJECT, 554, "5.4.6",
 		       "too many hops: this message goes in circles");
+	else if (own_hops > generation->max_own_hops)
+		refuse(transaction, PN_VERDICT_REJECT, 554, "5.4.6",
+		       "it came by here too often: this message goes in circles");
 	else if (transaction->writer_failed)
 		refuse(transaction, PN_VERDICT_DEFER, 452, "4.3.1",
 		       "the message could not be written");
 	else
 		go_to(transaction, PN_STEP_SCAN);
+	if (transaction->step == PN_STEP_SCAN && pn_suspicion_message(transaction))
+		pn_log(PN_LOG_ERROR, "suspects",
+		       "message %s took down two workers before, and is set aside",
+		       transaction->id);
 	transaction->goes_on = true;
 }
 
@@ -210,6 +380,7 @@ static void resolve(struct pn_transaction *transaction)
 		if (recipient->result.verdict == PN_VERDICT_REJECT)
 			recipient->is_disposed = true;
 	}
+	pn_transaction_choose_store(transaction);
 	go_to(transaction, PN_STEP_COMMIT);
 }
 
@@ -272,7 +443,8 @@ static void run_step(struct pn_transaction *transaction)
 		/* What was decided while the message came in, or before it. */
 		if (!take_message_verdict(transaction, &transaction->result))
 			transaction->goes_on = true;
-		else if (transaction->header_asked || transaction->header_too_large)
+		else if (transaction->header_asked || transaction->header_too_large ||
+		         transaction->is_suspect)
 			go_to(transaction, PN_STEP_HOPS);
 		else
 			pn_transaction_ask_headers(transaction, headers_judged);
@@ -292,11 +464,14 @@ static void run_step(struct pn_transaction *transaction)
 	case PN_STEP_CHANGE:
 		ask_message(transaction, PN_STAGE_MESSAGE_CHANGE);
 		break;
+	case PN_STEP_EXPAND:
+		expand_recipients(transaction);
+		break;
 	case PN_STEP_ROUTE:
-		ask_recipients(transaction, PN_STAGE_RECIPIENT_ROUTE);
+		ask_leaves(transaction, PN_STAGE_RECIPIENT_ROUTE, NULL);
 		break;
 	case PN_STEP_MAILBOX:
-		ask_recipients(transaction, PN_STAGE_MAILBOX_DELIVER);
+		ask_leaves(transaction, PN_STAGE_MAILBOX_DELIVER, pn_leaf_is_stored);
 		break;
 	case PN_STEP_RESOLVE:
 		resolve(transaction);
@@ -305,6 +480,10 @@ static void run_step(struct pn_transaction *transaction)
 		pn_body_finish(transaction, body_finished);
 		break;
 	case PN_STEP_OBSERVE:
+		if (transaction->is_suspect) {
+			go_to(transaction, PN_STEP_ANSWER);
+			break;
+		}
 		request = pn_transaction_stage(transaction, PN_STAGE_MESSAGE_ACCEPTED);
 		pn_stage_run(&request, observed, transaction);
 		break;

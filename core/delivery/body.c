@@ -85,6 +85,24 @@ static void writing_done(void *argument, enum pn_status status, const struct pn_
 	pn_ticket_answer(writing->ticket, PN_ANSWER_JOB, status, writing, release_writing, error);
 }
 
+/* Where a body goes before it is known where all its recipients' mail will go: to the owner's
+ * store, or home, which keeps the queue; other stores get theirs through it. NULL: nobody wants it.
+ */
+static struct pn_instance *store_of(const struct pn_transaction *transaction)
+{
+	const struct pn_recipient *leaf = pn_leaf_next(transaction, NULL);
+
+	if (leaf == NULL)
+		return NULL;
+	return transaction->deposit != NULL ? leaf->accounts[0].store
+	                                    : transaction->generation->home;
+}
+
+bool pn_body_is_at_store(const struct pn_transaction *transaction)
+{
+	return transaction->writer_account != NULL || transaction->overflow.size > 0;
+}
+
 static struct writing *new_writing(struct pn_transaction *transaction)
 {
 	struct writing *writing = calloc(1, sizeof(*writing));
@@ -93,8 +111,7 @@ static struct writing *new_writing(struct pn_transaction *transaction)
 		abort();
 	if (transaction->writer_account == NULL)
 		transaction->writer_account =
-			pn_account_new(transaction->arena, PN_SLICE(""),
-		                       pn_transaction_first_local(transaction)->accounts[0].store);
+			pn_account_new(transaction->arena, PN_SLICE(""), store_of(transaction));
 	writing->entries = transaction->writer_account->entries;
 	writing->state = transaction->writer_account->state;
 	writing->writer = transaction->writer;
@@ -138,8 +155,9 @@ enum pn_next pn_body_overflow(struct pn_transaction *transaction, struct pn_slic
                               enum pn_next next)
 {
 	/* Without anybody to store it for (all discarded) there is nothing to keep. */
-	if (transaction->writer_failed || pn_transaction_first_local(transaction) == NULL)
+	if (transaction->writer_failed || store_of(transaction) == NULL)
 		return next;
+	pn_summary_feed(transaction, bytes);
 	if (pn_buffer_append(&transaction->overflow, bytes) != PN_OK) {
 		transaction->writer_failed = true;
 		return next;
@@ -168,5 +186,6 @@ void pn_body_discard(struct pn_transaction *transaction)
 		transaction->writer_account->entries->body_discard(
 			transaction->writer_account->state, transaction->writer);
 	transaction->writer = NULL;
+	pn_mime_free(&transaction->parser);
 	pn_buffer_clear(&transaction->overflow);
 }

@@ -10,6 +10,7 @@
 #include <postern/text.h>
 
 #include "session/ticket.h"
+#include "store/watch.h"
 
 static void committed(void *user, const struct pn_answer *answer);
 
@@ -31,7 +32,7 @@ static uint32_t system_flag(struct pn_slice word)
 	return 0;
 }
 
-static void set_flags(struct pn_commit *commit, struct pn_flags *flags, struct pn_slice words)
+void pn_deposit_set_flags(struct pn_commit *commit, struct pn_flags *flags, struct pn_slice words)
 {
 	struct pn_slice *keywords =
 		PN_ARENA_ARRAY(commit->arena, PN_KEYWORDS_PER_MAILBOX, struct pn_slice);
@@ -75,7 +76,7 @@ static void add_append(struct pn_commit *commit, const struct pn_recipient *reci
 	append->body.is_new = true;
 	append->internal_date_ms = pn_clock_wall_ms();
 	append->max_account_bytes = account->quota_bytes;
-	set_flags(commit, &append->flags, recipient->flags);
+	pn_deposit_set_flags(commit, &append->flags, recipient->flags);
 }
 
 static void add_appends(struct pn_commit *commit, struct pn_recipient *recipient)
@@ -89,12 +90,6 @@ static void add_appends(struct pn_commit *commit, struct pn_recipient *recipient
 		if (index == commit->mutation_count)
 			add_append(commit, recipient, account);
 	}
-}
-
-static bool is_stored(const struct pn_recipient *recipient)
-{
-	return !recipient->is_disposed && recipient->account_count > 0 &&
-	       recipient->result.verdict == PN_VERDICT_ACCEPT;
 }
 
 /* Trace and header, then what memory has of the body (a writer has it otherwise). */
@@ -113,6 +108,7 @@ static enum pn_status add_body(struct pn_transaction *transaction, struct pn_com
 		pieces[0] = pn_arena_keep(commit->arena, pn_buffer_slice(&head));
 		body->header_size = (uint32_t)head.size;
 	}
+	transaction->stored_size = head.size + transaction->size - transaction->header_size;
 	pn_buffer_clear(&head);
 	body->pieces = pieces;
 	body->piece_count = 1;
@@ -126,46 +122,73 @@ static enum pn_status add_body(struct pn_transaction *transaction, struct pn_com
 		                                          transaction->header_size));
 		body->piece_count = 2;
 	}
+	if (status == PN_OK)
+		body->summary = pn_summary_of(transaction, pieces[0], pieces[1], commit->arena);
 	return status;
+}
+
+static void refuse(struct pn_transaction *transaction, enum pn_verdict verdict, unsigned code,
+                   const char *enhanced, const char *text)
+{
+	transaction->result.verdict = verdict;
+	pn_reply_set(&transaction->result.reply, code, enhanced, text);
+	pn_accept_committed(transaction);
+}
+
+/* How many accounts get it; and of one of them, the name, which is what a store is asked by. */
+static size_t count_appends(const struct pn_transaction *transaction, struct pn_slice *name_out)
+{
+	size_t appends = 0;
+
+	for (const struct pn_recipient *leaf = pn_leaf_next(transaction, NULL); leaf != NULL;
+	     leaf = pn_leaf_next(transaction, leaf)) {
+		if (!pn_leaf_is_stored(leaf))
+			continue;
+		appends += leaf->account_count;
+		*name_out = leaf->accounts[0].name;
+	}
+	return appends;
+}
+
+static enum pn_status fill_commit(struct pn_transaction *transaction, struct pn_commit *commit)
+{
+	for (struct pn_recipient *leaf = pn_leaf_next(transaction, NULL); leaf != NULL;
+	     leaf = pn_leaf_next(transaction, leaf)) {
+		if (pn_leaf_is_stored(leaf))
+			add_appends(commit, leaf);
+	}
+	if (add_body(transaction, commit) != PN_OK)
+		return PN_LIMIT;
+	return pn_waiting_add(transaction, commit);
 }
 
 void pn_deposit(struct pn_transaction *transaction)
 {
-	struct pn_account *account = NULL;
+	struct pn_slice name = PN_SLICE_NONE;
 	struct pn_commit *commit;
-	size_t appends = 0;
+	size_t appends = count_appends(transaction, &name);
+	size_t rows = pn_waiting_count(transaction);
 
-	for (const struct pn_recipient *recipient = transaction->recipients; recipient != NULL;
-	     recipient = recipient->next) {
-		if (!is_stored(recipient))
-			continue;
-		appends += recipient->account_count;
-		if (account == NULL)
-			account = pn_account_new(transaction->arena, recipient->accounts[0].name,
-			                         recipient->accounts[0].store);
-	}
-	if (account == NULL) {
+	if (appends == 0 && rows == 0) {
 		/* Everything was discarded, and the record says by whom. */
 		transaction->was_accepted = true;
 		pn_accept_committed(transaction);
 		return;
 	}
-	commit = pn_commit_new(1, appends);
-	for (struct pn_recipient *recipient = transaction->recipients; recipient != NULL;
-	     recipient = recipient->next) {
-		if (is_stored(recipient))
-			add_appends(commit, recipient);
+	if (transaction->store == NULL) {
+		refuse(transaction, PN_VERDICT_DEFER, 451, "4.3.5",
+		       "there is no store that could keep this message");
+		return;
 	}
-	if (add_body(transaction, commit) != PN_OK) {
+	commit = pn_commit_new(1, appends + rows);
+	if (fill_commit(transaction, commit) != PN_OK) {
 		pn_commit_free(&commit);
-		transaction->result.verdict = PN_VERDICT_REJECT;
-		pn_reply_set(&transaction->result.reply, 552, "5.3.4",
-		             "the header of the message is too large after its edits");
-		pn_accept_committed(transaction);
+		refuse(transaction, PN_VERDICT_REJECT, 552, "5.3.4",
+		       "the header of the message, or what policy noted of it, is too large");
 		return;
 	}
 	/* A store that is late may still keep it: the sender was told "not now" and comes again. */
-	pn_store_commit(account, commit,
+	pn_store_commit(pn_account_new(transaction->arena, name, transaction->store), commit,
 	                pn_ticket_open(transaction->session, committed, transaction,
 	                               transaction->generation->store_deadline_ms));
 }
@@ -175,23 +198,28 @@ static struct pn_recipient *recipient_of(struct pn_transaction *transaction, siz
 {
 	struct pn_recipient *found = NULL;
 
-	for (struct pn_recipient *recipient = transaction->recipients; recipient != NULL;
-	     recipient = recipient->next) {
-		if (is_stored(recipient) && recipient->first_mutation <= mutation &&
-		    (found == NULL || recipient->first_mutation > found->first_mutation))
-			found = recipient;
+	for (struct pn_recipient *leaf = pn_leaf_next(transaction, NULL); leaf != NULL;
+	     leaf = pn_leaf_next(transaction, leaf)) {
+		if (pn_leaf_is_stored(leaf) && leaf->first_mutation <= mutation &&
+		    (found == NULL || leaf->first_mutation > found->first_mutation))
+			found = leaf;
 	}
-	return found;
+	return found == NULL ? NULL : found->root;
 }
 
 static void take_results(struct pn_transaction *transaction, const struct pn_commit *commit)
 {
+	bool is_queued = false;
+
 	transaction->was_accepted = true;
-	for (struct pn_recipient *recipient = transaction->recipients; recipient != NULL;
-	     recipient = recipient->next) {
-		if (is_stored(recipient) && commit->results != NULL)
-			recipient->uid = commit->results[recipient->first_mutation].first_uid;
+	for (struct pn_recipient *leaf = pn_leaf_next(transaction, NULL); leaf != NULL;
+	     leaf = pn_leaf_next(transaction, leaf)) {
+		if (pn_leaf_is_stored(leaf) && commit->results != NULL)
+			leaf->uid = commit->results[leaf->first_mutation].first_uid;
+		is_queued = is_queued || leaf->is_queued || pn_leaf_is_reported(leaf);
 	}
+	if (is_queued && pn_change_bus.queued != NULL)
+		pn_change_bus.queued();
 }
 
 /* A full mailbox is its owner's trouble alone where the protocol can tell about each recipient: the
@@ -199,15 +227,12 @@ static void take_results(struct pn_transaction *transaction, const struct pn_com
 static bool deposit_without(struct pn_transaction *transaction, struct pn_recipient *recipient,
                             struct pn_commit *commit)
 {
-	size_t left = 0;
+	struct pn_slice ignored = PN_SLICE_NONE;
 
 	if (!transaction->answers_per_recipient || recipient == NULL)
 		return false;
 	pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 452, "4.2.2", "the mailbox is full");
-	for (struct pn_recipient *other = transaction->recipients; other != NULL;
-	     other = other->next)
-		left += is_stored(other) ? 1 : 0;
-	if (left == 0)
+	if (count_appends(transaction, &ignored) + pn_waiting_count(transaction) == 0)
 		return false;
 	transaction->writer = commit->bodies[0].writer;
 	commit->bodies[0].writer = NULL;

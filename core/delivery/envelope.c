@@ -10,8 +10,6 @@
 
 #include "session/ticket.h"
 
-enum { MAX_REDIRECTS = 5 };
-
 static struct pn_address keep_address(struct pn_arena *arena, const struct pn_address *address)
 {
 	struct pn_address kept = {
@@ -120,20 +118,6 @@ static void answer_recipient(struct pn_recipient *recipient)
 	answer(transaction, &recipient->result);
 }
 
-/* Whether this recipient can be served together with those that are there already. */
-static bool fits_store(const struct pn_recipient *recipient)
-{
-	const struct pn_recipient *first = pn_transaction_first_local(recipient->transaction);
-	const struct pn_instance *store =
-		first != NULL ? first->accounts[0].store : recipient->accounts[0].store;
-
-	for (size_t i = 0; i < recipient->account_count; i++) {
-		if (recipient->accounts[i].store != store)
-			return false;
-	}
-	return true;
-}
-
 /* A mailbox that is full is told at once: after the message, one full mailbox would hold it up for
  * everybody else it is for. */
 static void size_known(void *user, const struct pn_answer *answer)
@@ -161,12 +145,13 @@ static void size_known(void *user, const struct pn_answer *answer)
 static void accept_if_room(struct pn_recipient *recipient)
 {
 	const struct pn_transaction *transaction = recipient->transaction;
-	const struct pn_lookup_account *account = &recipient->accounts[0];
+	const struct pn_lookup_account *account = recipient->accounts;
 	const struct pn_mailboxes_request request = {.struct_size = sizeof(request)};
 	struct pn_ticket ticket;
 
 	recipient->result.verdict = PN_VERDICT_ACCEPT;
-	if (recipient->account_count != 1 || account->quota_bytes == 0) {
+	if (recipient->account_count != 1 || recipient->branches != NULL ||
+	    account->quota_bytes == 0) {
 		answer_recipient(recipient);
 		return;
 	}
@@ -177,42 +162,89 @@ static void accept_if_room(struct pn_recipient *recipient)
 	                   &request, ticket);
 }
 
-/* Every hook said continue (or one said accept): the rule that is left. Promise 5. */
-static void decide(struct pn_recipient *recipient, bool was_accepted)
+/* Mail that cannot be stored here needs somebody to carry it on, and a store that keeps it
+ * meanwhile. */
+static bool can_relay(const struct pn_generation *generation)
 {
-	const struct pn_session *session = recipient->transaction->session;
-
-	if (recipient->account_count > 0 && fits_store(recipient)) {
-		accept_if_room(recipient);
-		return;
+	for (size_t i = 0; i < generation->instance_count && generation->home != NULL; i++) {
+		if (generation->instances[i].instance->module->transport != NULL)
+			return true;
 	}
-	if (recipient->account_count > 0)
-		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 452, "4.5.3",
-		                    "this recipient needs a message of its own");
-	else if (was_accepted || session->identity.size > 0)
-		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.4.0",
-		                    "mail for other domains cannot be delivered from here yet");
-	else
-		pn_recipient_refuse(recipient, PN_VERDICT_REJECT, 550, "5.7.1", "relaying denied");
+	return false;
+}
+
+static void refuse_to_relay(struct pn_recipient *recipient)
+{
+	pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.4.0",
+	                    "this server does not carry mail to other domains");
 	answer_recipient(recipient);
 }
 
-static void look_up(struct pn_recipient *recipient);
-
-static void redirect(struct pn_recipient *recipient, const char *target)
+static bool leads_elsewhere(const struct pn_recipient *recipient)
 {
-	struct pn_arena *arena = recipient->transaction->arena;
-	struct pn_address address;
+	const struct pn_recipient *branch = recipient->branches;
 
-	if (target == NULL || recipient->redirects++ >= MAX_REDIRECTS ||
-	    pn_address_parse(pn_slice_of(target), true, arena, &address) != PN_OK) {
-		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.3.5",
-		                    "this recipient is redirected to no usable address");
+	while (branch != NULL && !branch->is_foreign)
+		branch = branch->next;
+	return branch != NULL;
+}
+
+static void targets_resolved(struct pn_recipient *recipient)
+{
+	if (!recipient->is_settled && leads_elsewhere(recipient) &&
+	    !can_relay(recipient->transaction->generation)) {
+		refuse_to_relay(recipient);
+		return;
+	}
+	if (!recipient->is_settled)
+		recipient->result.verdict = PN_VERDICT_ACCEPT;
+	answer_recipient(recipient);
+}
+
+/* Every hook said continue (or one said accept): the rule that is left. Promise 5. */
+static void decide(struct pn_recipient *recipient, bool was_accepted)
+{
+	const struct pn_transaction *transaction = recipient->transaction;
+
+	if (recipient->target_count > 0) {
+		pn_recipient_resolve_targets(recipient, targets_resolved);
+		return;
+	}
+	if (recipient->is_unknown) {
+		pn_recipient_refuse(recipient, PN_VERDICT_REJECT, 550, "5.1.1",
+		                    "no such address here");
 		answer_recipient(recipient);
 		return;
 	}
-	recipient->address = address;
-	look_up(recipient);
+	if (leads_elsewhere(recipient) && !can_relay(transaction->generation)) {
+		refuse_to_relay(recipient);
+		return;
+	}
+	if (recipient->account_count > 0 || recipient->branches != NULL) {
+		accept_if_room(recipient);
+		return;
+	}
+	if (!was_accepted && transaction->session->identity.size == 0)
+		pn_recipient_refuse(recipient, PN_VERDICT_REJECT, 550, "5.7.1", "relaying denied");
+	else if (!can_relay(transaction->generation)) {
+		refuse_to_relay(recipient);
+		return;
+	} else {
+		recipient->is_foreign = true;
+		recipient->result.verdict = PN_VERDICT_ACCEPT;
+	}
+	answer_recipient(recipient);
+}
+
+static void redirect(struct pn_recipient *recipient, const char *target)
+{
+	if (pn_recipient_redirect(recipient, target)) {
+		decide(recipient, true);
+		return;
+	}
+	pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.3.5",
+	                    "this recipient is redirected to no usable address");
+	answer_recipient(recipient);
 }
 
 static void recipient_judged(void *user, const struct pn_stage_result *result)
@@ -243,9 +275,10 @@ static void recipient_judged(void *user, const struct pn_stage_result *result)
 		decide(recipient, false);
 		return;
 	case PN_VERDICT_HOLD:
-		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 451, "4.3.0",
-		                    "mail cannot be held here yet");
-		break;
+		recipient->is_held = true;
+		recipient->held_by = result->hook;
+		decide(recipient, false);
+		return;
 	default:
 		recipient->result = *result;
 		if (result->verdict == PN_VERDICT_GREYLIST)
@@ -273,17 +306,17 @@ static void looked_up(void *user, const struct pn_lookup_result *result)
 	recipient->account_count = result->account_count;
 	switch (result->outcome) {
 	case PN_LOOKUP_FOUND:
-		if (result->foreign_count > 0)
-			recipient->account_count = 0; /* needs delivery: all of it or nothing */
+		/* Aliases that lead elsewhere: who wrote them wants the mail to go there. */
+		for (size_t i = 0; i < result->foreign_count; i++)
+			pn_recipient_branch(recipient, &result->foreign[i])->is_foreign = true;
 		break;
 	case PN_LOOKUP_FOREIGN:
 		recipient->account_count = 0;
 		break;
 	case PN_LOOKUP_UNKNOWN:
-		pn_recipient_refuse(recipient, PN_VERDICT_REJECT, 550, "5.1.1",
-		                    "no such address here");
-		answer_recipient(recipient);
-		return;
+		/* Nobody's here; a hook may still know whom it stands for. */
+		recipient->is_unknown = true;
+		break;
 	case PN_LOOKUP_DISABLED:
 		pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 450, "4.2.1",
 		                    "this address takes no mail for now");
@@ -295,10 +328,7 @@ static void looked_up(void *user, const struct pn_lookup_result *result)
 		answer_recipient(recipient);
 		return;
 	}
-	if (recipient->redirects > 0)
-		decide(recipient, false);
-	else
-		ask_stage(recipient);
+	ask_stage(recipient);
 }
 
 /* "postmaster" alone is ours (RFC 5321 section 4.5.1). */
@@ -323,6 +353,7 @@ enum pn_next pn_transaction_add(struct pn_session *session, const struct pn_enve
 	struct pn_recipient *recipient = PN_ARENA_NEW(transaction->arena, struct pn_recipient);
 
 	recipient->transaction = transaction;
+	recipient->root = recipient;
 	recipient->original = keep_address(transaction->arena, &part->address);
 	recipient->address = recipient->original;
 	recipient->parameters =

@@ -46,12 +46,17 @@ void pn_transaction_ask_headers(struct pn_transaction *transaction, pn_stage_don
 {
 	struct pn_stage_request request =
 		pn_transaction_stage(transaction, PN_STAGE_MESSAGE_HEADERS);
+	const struct pn_stage_result nothing = {.struct_size = sizeof(nothing),
+	                                        .stage = PN_STAGE_MESSAGE_HEADERS};
 
 	transaction->header_asked = true;
 	if (transaction->header_size == 0)
 		transaction->header_size = transaction->text.size; /* a message without a body */
 	parse_header(transaction);
-	pn_stage_run(&request, done, transaction);
+	if (pn_suspicion_header(transaction))
+		done(transaction, &nothing);
+	else
+		pn_stage_run(&request, done, transaction);
 }
 
 static void headers_judged(void *user, const struct pn_stage_result *result)
@@ -93,7 +98,8 @@ static enum pn_next look_for_header(struct pn_transaction *transaction, enum pn_
 	if (transaction->header_size == 0)
 		return next;
 	transaction->body_ticket = pn_ticket_open_unlimited(transaction->session, NULL, NULL);
-	if (transaction->generation->chains[PN_STAGE_MESSAGE_HEADERS].count == 0) {
+	if (transaction->generation->chains[PN_STAGE_MESSAGE_HEADERS].count == 0 ||
+	    pn_suspicion_header(transaction)) {
 		pn_ticket_cancel(transaction->body_ticket);
 		transaction->header_asked = true;
 		parse_header(transaction);
@@ -111,6 +117,8 @@ enum pn_next pn_transaction_append(struct pn_session *session, struct pn_slice b
 	struct pn_slice fits = pn_slice_make(bytes.data, bytes.size < room ? bytes.size : room);
 	struct pn_slice rest = pn_slice_behind(bytes, fits.size);
 
+	if (transaction->deposit != NULL)
+		return pn_deposit_append(transaction, bytes, next);
 	transaction->size += bytes.size;
 	if (is_refused(transaction)) {
 		pn_body_discard(transaction);
@@ -149,6 +157,8 @@ const struct pn_journal *pn_transaction_journal(void)
 
 static enum pn_status add_edit(struct pn_transaction *transaction, const struct pn_edit *edit)
 {
+	if (transaction->deposit != NULL)
+		return PN_CONFLICT;
 	if (transaction->edit_count >= PN_MAX_EDITS)
 		return PN_LIMIT;
 	if (transaction->edit_count == transaction->edit_capacity) {

@@ -21,15 +21,24 @@ static const char *fate_of(const struct pn_recipient *recipient)
 		return transaction->answers_per_recipient ? "refused" : "discarded";
 	if (recipient->result.verdict == PN_VERDICT_DEFER)
 		return "refused";
-	return recipient->is_disposed ? "discarded" : "stored";
+	if (recipient->is_disposed || recipient->root->is_disposed)
+		return "discarded";
+	if (recipient->is_queued)
+		return recipient->is_held || recipient->root->is_held ? "held" : "queued";
+	return "stored";
 }
 
 static enum pn_status recipient_json(const struct pn_recipient *recipient, struct pn_buffer *out)
 {
 	enum pn_status status = pn_buffer_append(out, PN_SLICE("{\"address\":"));
+	bool is_changed = !pn_slice_equal(recipient->original.text, recipient->address.text);
 
 	if (status == PN_OK)
 		status = pn_json_append_string(out, recipient->original.text);
+	if (status == PN_OK && is_changed)
+		status = pn_buffer_append(out, PN_SLICE(",\"became\":"));
+	if (status == PN_OK && is_changed)
+		status = pn_json_append_string(out, recipient->address.text);
 	if (status == PN_OK)
 		status = pn_buffer_print(out, ",\"fate\":\"%s\"", fate_of(recipient));
 	if (status == PN_OK && recipient->account_count > 0)
@@ -44,16 +53,28 @@ static enum pn_status recipient_json(const struct pn_recipient *recipient, struc
 	return status == PN_OK ? pn_buffer_append(out, PN_SLICE("}")) : status;
 }
 
+/* Each recipient, and what it became where others stand in its place. */
 static enum pn_status recipients_json(const struct pn_transaction *transaction,
                                       struct pn_buffer *out)
 {
 	enum pn_status status = pn_buffer_append(out, PN_SLICE("["));
+	bool is_first = true;
 
 	for (const struct pn_recipient *recipient = transaction->recipients;
 	     recipient != NULL && status == PN_OK; recipient = recipient->next) {
-		status = recipient_json(recipient, out);
-		if (status == PN_OK && recipient->next != NULL)
-			status = pn_buffer_append(out, PN_SLICE(","));
+		const struct pn_recipient *shown =
+			recipient->account_count > 0 || recipient->branches == NULL
+				? recipient
+				: recipient->branches;
+
+		while (shown != NULL && status == PN_OK) {
+			if (!is_first)
+				status = pn_buffer_append(out, PN_SLICE(","));
+			is_first = false;
+			if (status == PN_OK)
+				status = recipient_json(shown, out);
+			shown = shown == recipient ? recipient->branches : shown->next;
+		}
 	}
 	return status == PN_OK ? pn_buffer_append(out, PN_SLICE("]")) : status;
 }
@@ -113,12 +134,15 @@ void pn_transaction_record(struct pn_transaction *transaction)
 
 	if (!pn_log_wants(PN_LOG_INFO))
 		return;
-	event = pn_session_event(transaction->session, PN_LOG_INFO, "message");
+	event = pn_session_event(transaction->session, PN_LOG_INFO,
+	                         transaction->deposit == NULL ? "message" : "deposit");
 	pn_event_id(event, "transaction", transaction->id);
 	pn_event_text(event, "outcome", pn_slice_of(outcome_of(transaction)));
-	pn_event_text(event, "sender", transaction->sender.text);
+	if (transaction->deposit == NULL)
+		pn_event_text(event, "sender", transaction->sender.text);
 	pn_event_number(event, "size", (int64_t)transaction->size);
-	pn_event_number(event, "refused_recipients", (int64_t)transaction->refused_count);
+	if (transaction->deposit == NULL)
+		pn_event_number(event, "refused_recipients", (int64_t)transaction->refused_count);
 	pn_event_number(event, "milliseconds", pn_clock_wall_ms() - transaction->started_wall_ms);
 	if (!transaction->was_accepted && transaction->was_submitted) {
 		pn_event_number(event, "code", transaction->result.reply.code);

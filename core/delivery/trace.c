@@ -50,7 +50,7 @@ static enum pn_status write_for(const struct pn_transaction *transaction, struct
 	return pn_buffer_print(out, "\r\n\tfor <%.*s>", PN_SLICE_ARGS(address->text));
 }
 
-enum pn_status pn_trace_write(const struct pn_transaction *transaction, struct pn_buffer *out)
+enum pn_status pn_trace_write(struct pn_transaction *transaction, struct pn_buffer *out)
 {
 	const struct pn_session *session = transaction->session;
 	char hello[260];
@@ -60,6 +60,7 @@ enum pn_status pn_trace_write(const struct pn_transaction *transaction, struct p
 
 	status = pn_buffer_print(out, "Return-Path: <%.*s>\r\n",
 	                         PN_SLICE_ARGS(transaction->sender.text));
+	transaction->return_path_size = out->size;
 	if (status == PN_OK)
 		status = pn_buffer_print(
 			out, "Received: from %s (%s)\r\n\tby %s (Postern) with %s id %s",

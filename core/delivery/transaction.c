@@ -21,7 +21,9 @@ static void free_transaction(struct pn_session *session, void *pointer)
 	pn_ticket_cancel(transaction->body_ticket);
 	pn_ticket_cancel_owner(session, arena);
 	pn_ticket_cancel_owner(session, transaction);
+	pn_suspicion_end(transaction);
 	pn_body_discard(transaction);
+	pn_deposit_discard(transaction);
 	pn_buffer_clear(&transaction->text);
 	pn_buffer_clear(&transaction->overflow);
 	pn_generation_drop(&transaction->generation);
@@ -53,6 +55,7 @@ struct pn_transaction *pn_transaction_new(struct pn_session *session)
 	transaction->last_recipient = &transaction->recipients;
 	transaction->started_wall_ms = pn_clock_wall_ms();
 	transaction->max_size = 50u * 1024 * 1024;
+	transaction->priority = 4;
 	transaction->trace_word = "local"; /* until the protocol says its own */
 	transaction->result.struct_size = sizeof(transaction->result);
 	pn_buffer_init(&transaction->text, (size_t)transaction->generation->memory_per_message);
@@ -74,7 +77,7 @@ struct pn_stage_request pn_transaction_stage(struct pn_transaction *transaction,
 		.generation = transaction->generation,
 		.session = transaction->session,
 		.transaction = transaction,
-		.session_id = transaction->session->id,
+		.session_id = transaction->session != NULL ? transaction->session->id : NULL,
 		.transaction_id = transaction->id,
 		.arena = transaction->arena,
 		.trail = &transaction->trail,
@@ -123,6 +126,69 @@ const struct pn_parameter *pn_transaction_parameter(const struct pn_transaction 
 	return find_parameter(transaction->parameters, transaction->parameter_count, name);
 }
 
+/* ---- how it waits ---- */
+
+enum { TENANT_MAX = 255, PRIORITY_MAX = 9, LIFETIME_MIN_MS = 1000 };
+
+enum pn_status pn_transaction_set_tenant(struct pn_transaction *transaction, struct pn_slice tenant)
+{
+	if (tenant.size > TENANT_MAX)
+		return PN_FAILED;
+	transaction->tenant = pn_arena_keep(transaction->arena, tenant);
+	transaction->has_tenant = true;
+	return PN_OK;
+}
+
+struct pn_slice pn_transaction_tenant(const struct pn_transaction *transaction)
+{
+	struct pn_slice identity;
+	size_t at;
+
+	if (transaction->has_tenant)
+		return transaction->tenant;
+	identity = pn_transaction_origin(transaction, "identity");
+	at = pn_slice_find(identity, '@');
+	return at < identity.size ? pn_slice_behind(identity, at + 1) : identity;
+}
+
+enum pn_status pn_transaction_set_priority(struct pn_transaction *transaction, uint32_t priority)
+{
+	if (priority > PRIORITY_MAX)
+		return PN_FAILED;
+	transaction->priority = priority;
+	return PN_OK;
+}
+
+enum pn_status pn_transaction_set_release(struct pn_transaction *transaction, int64_t wall_ms)
+{
+	if (wall_ms < 0)
+		return PN_FAILED;
+	transaction->release_ms = wall_ms;
+	return PN_OK;
+}
+
+enum pn_status pn_transaction_set_lifetime(struct pn_transaction *transaction,
+                                           uint64_t milliseconds)
+{
+	if (milliseconds < LIFETIME_MIN_MS)
+		return PN_FAILED;
+	transaction->lifetime_ms = milliseconds;
+	return PN_OK;
+}
+
+enum pn_status pn_transaction_set_sender(struct pn_transaction *transaction,
+                                         struct pn_slice address)
+{
+	struct pn_address parsed = {.text = PN_SLICE_NONE};
+
+	if (address.size > 0 && (pn_address_parse(pn_arena_keep(transaction->arena, address), true,
+	                                          transaction->arena, &parsed) != PN_OK ||
+	                         parsed.domain.size == 0))
+		return PN_FAILED;
+	transaction->sender = parsed;
+	return PN_OK;
+}
+
 size_t pn_transaction_recipient_count(const struct pn_transaction *transaction)
 {
 	return transaction->recipient_count;
@@ -134,15 +200,6 @@ struct pn_recipient *pn_transaction_recipient(const struct pn_transaction *trans
 	struct pn_recipient *recipient = transaction->recipients;
 
 	while (recipient != NULL && index-- > 0)
-		recipient = recipient->next;
-	return recipient;
-}
-
-const struct pn_recipient *pn_transaction_first_local(const struct pn_transaction *transaction)
-{
-	const struct pn_recipient *recipient = transaction->recipients;
-
-	while (recipient != NULL && recipient->account_count == 0)
 		recipient = recipient->next;
 	return recipient;
 }

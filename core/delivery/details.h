@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Details of a queue row, written: see queue.h for reading. Pure, any thread. */
+#ifndef CORE_DELIVERY_DETAILS_H
+#define CORE_DELIVERY_DETAILS_H
+
+#include <postern/buffer.h>
+
+#include "delivery/queue.h"
+
+/* A buffer for details, with their limit of 1 MiB. */
+void pn_details_init(struct pn_buffer *out);
+
+/* A pair more. PN_LIMIT: it does not fit, and nothing of it was added. */
+PN_MUST_CHECK enum pn_status pn_details_add(struct pn_buffer *out, struct pn_slice key,
+					    struct pn_slice value);
+
+/* The parameters whose keys begin with `prefix` ("mail.", "rcpt."), in the arena; texts point into
+ * `details`. */
+struct pn_parameter;
+const struct pn_parameter *pn_details_parameters(struct pn_slice details, const char *prefix,
+						 struct pn_arena *arena, size_t *count_out);
+
+/* Whether a list of NOTIFY (RFC 3461 section 4.1) has that word; without a list failure and delay
+ * are reported. */
+bool pn_notify_has(struct pn_slice notify, const char *word);
+
+#endif
