@@ -142,6 +142,39 @@ void policy_budget_spend(lua_State *lua, uint64_t steps)
 		kill_run(lua, run, POLICY_KILLED_TIME);
 }
 
+bool policy_budget_take(lua_State *lua, uint64_t steps, uint64_t weight)
+{
+	struct policy_run *run = policy_state_of(lua)->running;
+
+	if (run == NULL)
+		return false;
+	run->steps += steps;
+	run->steps_unlooked += steps + weight;
+	return run->killed != POLICY_ALIVE || (run->steps_unlooked >= LOOK_EVERY && is_over(run));
+}
+
+void policy_budget_stop(lua_State *lua)
+{
+	struct policy_run *run = policy_state_of(lua)->running;
+
+	if (run != NULL)
+		kill_run(lua, run, POLICY_KILLED_TIME);
+	luaL_error(lua, "used more than its processor time");
+}
+
+uint64_t policy_budget_clock_ns(void)
+{
+	return thread_time_ns();
+}
+
+void policy_budget_forgive(lua_State *lua, uint64_t nanoseconds)
+{
+	struct policy_run *run = policy_state_of(lua)->running;
+
+	if (run != NULL)
+		run->cpu_started_ns += nanoseconds;
+}
+
 void policy_budget_check(lua_State *lua, int status)
 {
 	struct policy_run *run = policy_state_of(lua)->running;

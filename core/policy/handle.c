@@ -20,6 +20,7 @@ static const struct policy_handle_type *const types[POLICY_HANDLE_COUNT] = {
 	[POLICY_HANDLE_MESSAGE] = &policy_message_type,
 	[POLICY_HANDLE_RECIPIENT] = &policy_recipient_type,
 	[POLICY_HANDLE_ATTEMPT] = &policy_attempt_type,
+	[POLICY_HANDLE_DELIVERY] = &policy_delivery_type,
 };
 
 static const char *const registry_names[POLICY_HANDLE_COUNT] = {
@@ -27,6 +28,7 @@ static const char *const registry_names[POLICY_HANDLE_COUNT] = {
 	[POLICY_HANDLE_MESSAGE] = "postern.message",
 	[POLICY_HANDLE_RECIPIENT] = "postern.recipient",
 	[POLICY_HANDLE_ATTEMPT] = "postern.attempt",
+	[POLICY_HANDLE_DELIVERY] = "postern.delivery",
 };
 
 static bool has_subject(const struct pn_stage_call *call, enum policy_handle_kind kind)
@@ -145,6 +147,29 @@ void policy_handles_init(lua_State *lua)
 }
 
 /* ---- for the types ---- */
+
+bool policy_is_shadow(lua_State *lua)
+{
+	const struct policy_run *run = policy_state_of(lua)->running;
+	const struct policy_hook_entry *entry;
+
+	if (run == NULL || run->call == NULL)
+		return false;
+	entry = run->state->file->first;
+	while (entry->index != run->hook)
+		entry = entry->next;
+	return entry->hook.hook.mode == PN_HOOK_SHADOW;
+}
+
+struct pn_slice policy_shadow_key(lua_State *lua, struct pn_slice key)
+{
+	if (!policy_is_shadow(lua))
+		return key;
+	lua_pushliteral(lua, "shadow.");
+	lua_pushlstring(lua, key.size ? key.data : "", key.size);
+	lua_concat(lua, 2);
+	return policy_check_slice(lua, -1);
+}
 
 void policy_count_change(lua_State *lua)
 {

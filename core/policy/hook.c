@@ -6,11 +6,13 @@
  */
 #include "policy/state.h"
 
+#include <postern/clock.h>
 #include <postern/session.h>
 #include <postern/transaction.h>
 
 #include <stdio.h>
 
+#include "session/engine.h"
 #include "session/running.h"
 
 static struct policy_hook_entry *entry_of(const struct policy_run *run)
@@ -24,21 +26,34 @@ static struct policy_hook_entry *entry_of(const struct policy_run *run)
 
 /* ---- inside the coroutine ---- */
 
-/* What the function gets after the session, by stage. */
+static bool is_about_delivery(enum pn_stage stage)
+{
+	return stage == PN_STAGE_DELIVERY_START || stage == PN_STAGE_DELIVERY_RESPONSE ||
+	       stage == PN_STAGE_DELIVERY_DONE || stage == PN_STAGE_BOUNCE_CREATE;
+}
+
+/* What the function gets after the session, by stage: the nearest first, the message last. */
 static int push_subject(lua_State *lua, const struct pn_stage_call *call)
 {
-	enum policy_handle_kind kind;
+	int count = 0;
 
-	if (call->stage == PN_STAGE_AUTH_VERIFY)
-		kind = POLICY_HANDLE_ATTEMPT;
-	else if (call->recipient != NULL)
-		kind = POLICY_HANDLE_RECIPIENT;
-	else if (call->transaction != NULL)
-		kind = POLICY_HANDLE_MESSAGE;
-	else
-		return 0;
-	policy_handle_push(lua, kind);
-	return 1;
+	if (call->stage == PN_STAGE_AUTH_VERIFY) {
+		policy_handle_push(lua, POLICY_HANDLE_ATTEMPT);
+		return 1;
+	}
+	if (is_about_delivery(call->stage)) {
+		policy_handle_push(lua, POLICY_HANDLE_DELIVERY);
+		count++;
+	}
+	if (call->recipient != NULL) {
+		policy_handle_push(lua, POLICY_HANDLE_RECIPIENT);
+		count++;
+	}
+	if (call->transaction != NULL) {
+		policy_handle_push(lua, POLICY_HANDLE_MESSAGE);
+		count++;
+	}
+	return count;
 }
 
 static int finish_hook(lua_State *lua, int status, lua_KContext context)
@@ -126,9 +141,11 @@ static void end_run(struct policy_run *run, bool is_clean)
 static enum pn_verdict resume_run(struct policy_run *run, int arguments)
 {
 	const struct pn_stage_call *call = run->call;
-	const struct pn_chain_hook *hook = &entry_of(run)->hook.hook;
+	struct policy_hook_entry *entry = entry_of(run);
+	const struct pn_chain_hook *hook = &entry->hook.hook;
 	char room[PN_ERROR_TEXT_SIZE];
 	enum pn_verdict verdict;
+	uint64_t used_ns = run->cpu_used_ns;
 	int status;
 
 	pn_running_enter(hook->module, hook->label,
@@ -136,6 +153,7 @@ static enum pn_verdict resume_run(struct policy_run *run, int arguments)
 	                 call->transaction != NULL ? pn_transaction_id(call->transaction) : NULL);
 	status = policy_run_resume(run, arguments);
 	pn_running_leave();
+	policy_turn_used(entry, run->cpu_used_ns - used_ns);
 	if (status == LUA_YIELD && run->killed == POLICY_ALIVE && run->is_waiting)
 		return PN_VERDICT_PENDING;
 	if (status == LUA_OK && run->killed == POLICY_ALIVE)
@@ -152,27 +170,44 @@ void policy_run_answered(void *user, const struct pn_answer *answer)
 	struct policy_run *run = user;
 	const struct pn_stage_call *call = run->call;
 	enum pn_verdict verdict;
+	uint64_t started_ns;
 
-	run->is_waiting = false;
 	if (!pn_ticket_is_open(run->call_ticket)) {
 		/* The stage went on without us, and `call` is gone. */
 		end_run(run, false);
 		return;
 	}
+	if (!run->had_turn && !policy_turn_is_free(entry_of(run))) {
+		policy_turn_wait_on(run, answer);
+		return;
+	}
+	run->had_turn = false;
+	run->is_waiting = false;
 	run->answer = answer;
+	started_ns = pn_clock_monotonic_ns();
 	verdict = resume_run(run, 0);
+	pn_hook_add_cpu(call, pn_clock_monotonic_ns() - started_ns);
 	if (verdict != PN_VERDICT_PENDING)
 		pn_hook_answer(call, verdict);
 }
 
-enum pn_verdict policy_hook_run(void *user, const struct pn_stage_call *call)
+/* Who needed the file to be read again pays for it. */
+static enum pn_status renew_state(struct policy_hook_entry *entry, struct pn_error *error)
 {
-	struct policy_hook_entry *entry = user;
+	uint64_t started_ns = policy_budget_clock_ns();
+	enum pn_status status = policy_state_new(entry->file, &entry->file->state, error);
+
+	policy_turn_used(entry, policy_budget_clock_ns() - started_ns);
+	return status;
+}
+
+static enum pn_verdict start_run(struct policy_hook_entry *entry, const struct pn_stage_call *call)
+{
 	struct policy_file *file = entry->file;
 	struct pn_error error;
 	struct policy_run *run;
 
-	if (file->state == NULL && policy_state_new(file, &file->state, &error) != PN_OK)
+	if (file->state == NULL && renew_state(entry, &error) != PN_OK)
 		return pn_hook_failed(call, "%s", error.text);
 	run = policy_run_take(file->state);
 	if (run == NULL) {
@@ -186,4 +221,21 @@ enum pn_verdict policy_hook_run(void *user, const struct pn_stage_call *call)
 	policy_budget_init(run, file->spec.cpu_ms);
 	lua_pushcfunction(run->lua, enter_hook);
 	return resume_run(run, 0);
+}
+
+void policy_hook_run_late(struct policy_hook_entry *entry, const struct pn_stage_call *call)
+{
+	uint64_t started_ns = pn_clock_monotonic_ns();
+	enum pn_verdict verdict = start_run(entry, call);
+
+	pn_hook_add_cpu(call, pn_clock_monotonic_ns() - started_ns);
+	if (verdict != PN_VERDICT_PENDING)
+		pn_hook_answer(call, verdict);
+}
+
+enum pn_verdict policy_hook_run(void *user, const struct pn_stage_call *call)
+{
+	struct policy_hook_entry *entry = user;
+
+	return policy_turn_is_free(entry) ? start_run(entry, call) : policy_turn_wait(entry, call);
 }

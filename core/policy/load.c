@@ -135,6 +135,9 @@ static struct policy_hook_entry *read_entry(lua_State *lua, struct policy_file *
 		for (lua_pushnil(lua); lua_next(lua, 2) != 0; lua_settop(lua, 4))
 			read_option(lua, entry, &name);
 	}
+	/* decide, observe, shadow: each may do less than the one before. */
+	if (entry->hook.hook.mode < file->spec.mode)
+		entry->hook.hook.mode = file->spec.mode;
 	if (entry->hook.hook.summary == NULL)
 		entry->hook.hook.summary = name != NULL ? name : "Hook of a policy.";
 	else if (name != NULL)
@@ -215,17 +218,34 @@ static enum pn_status read_text(struct policy_file *file, struct pn_arena *arena
 static enum pn_status check_allow(const struct policy_file *file, struct pn_error *error)
 {
 	const struct pn_policy_set *set = file->set;
-	const char **known = PN_ARENA_ARRAY(set->arena, set->library_count + 2, const char *);
+	const char **known = PN_ARENA_ARRAY(set->arena, 2 * set->library_count + 5, const char *);
+	size_t count = 0;
+	bool has_cache = false;
 
-	known[0] = "dns";
-	for (size_t index = 0; index < set->library_count; index++)
-		known[index + 1] = set->libraries[index].instance->module->lua_library->name;
+	known[count++] = "dns";
+	known[count++] = "http";
+	known[count++] = "http_private"; /* loopback and private addresses, too */
+	for (size_t index = 0; index < set->library_count; index++) {
+		const struct pn_instance_use *use = &set->libraries[index];
+
+		if (use->instance->module->lua_library != NULL)
+			known[count++] = use->instance->module->lua_library->name;
+		if (policy_is_cache(use) && !has_cache) {
+			has_cache = true;
+			known[count++] = "cache";
+		}
+	}
 	for (const char *const *word = file->spec.allow; word != NULL && *word != NULL; word++) {
 		size_t index = 0;
 		const char *nearest = pn_nearest_word(*word, known);
 
 		while (known[index] != NULL && strcmp(known[index], *word) != 0)
 			index++;
+		if (known[index] == NULL && strcmp(*word, "cache") == 0)
+			return pn_fail(error,
+			               "%s:%d: policy \"%s\" is allowed \"cache\", and there is "
+			               "none: add module \"cache_local\" { }",
+			               file->spec.file, file->spec.line, file->spec.label);
 		if (known[index] == NULL)
 			return pn_fail(error,
 			               "%s:%d: policy \"%s\" is allowed \"%s\", which nothing "
@@ -357,6 +377,7 @@ void pn_policy_free(struct pn_policy_set *set)
 			file->retired = state->next;
 			policy_state_free(&state);
 		}
+		policy_lookups_free(file);
 	}
 	arena = set->arena; /* the struct itself lives in it */
 	pn_arena_free(&arena);

@@ -164,9 +164,18 @@ static int check_edit(lua_State *lua, enum pn_status status)
 		return 1;
 	case PN_LIMIT:
 		return luaL_error(lua, "the message has too many edits");
+	case PN_CONFLICT:
+		return luaL_error(lua, "what its owner puts into a mailbox is kept as it is");
 	default:
 		return luaL_error(lua, "this is no name or no value of a header field");
 	}
+}
+
+/* Where all hooks run at once, taking back what a shadow did would take back what others did: it
+ * does nothing there. Elsewhere the engine takes it back. */
+static bool is_idle_shadow(lua_State *lua, const struct pn_stage_call *call)
+{
+	return call->stage == PN_STAGE_MESSAGE_SCAN && policy_is_shadow(lua);
 }
 
 static int message_add_header(lua_State *lua)
@@ -175,6 +184,8 @@ static int message_add_header(lua_State *lua)
 	struct pn_slice name = policy_check_slice(lua, 2), value = policy_check_slice(lua, 3);
 
 	policy_count_change(lua);
+	if (is_idle_shadow(lua, call))
+		return check_edit(lua, PN_OK);
 	return check_edit(lua, pn_transaction_header_add(call->transaction, name, value));
 }
 
@@ -194,6 +205,8 @@ static int message_remove_header(lua_State *lua)
 	size_t index = field_index(lua, 3);
 
 	policy_count_change(lua);
+	if (is_idle_shadow(lua, call))
+		return check_edit(lua, PN_OK);
 	return check_edit(lua, pn_transaction_header_remove(call->transaction, name, index));
 }
 
@@ -204,11 +217,26 @@ static int message_replace_header(lua_State *lua)
 	size_t index = field_index(lua, 4);
 
 	policy_count_change(lua);
+	if (is_idle_shadow(lua, call))
+		return check_edit(lua, PN_OK);
 	return check_edit(lua,
 	                  pn_transaction_header_replace(call->transaction, name, index, value));
 }
 
 /* ---- scores, facts, notes, parameters ---- */
+
+/* A shadow's score is a fact to be read in the history: "shadow.score.NAME". */
+static int keep_shadow_score(lua_State *lua, const struct pn_stage_call *call)
+{
+	struct pn_slice key, value;
+
+	lua_pushfstring(lua, "shadow.score.%s", lua_tostring(lua, 2));
+	key = policy_check_slice(lua, -1);
+	lua_pushfstring(lua, "%f", lua_tonumber(lua, 3));
+	value = policy_check_slice(lua, -1);
+	pn_transaction_set_fact(call->transaction, key, value);
+	return 0;
+}
 
 static int message_add_score(lua_State *lua)
 {
@@ -220,6 +248,8 @@ static int message_add_score(lua_State *lua)
 	              "a name has 1 to 100 bytes");
 	luaL_argcheck(lua, score > -1e6 && score < 1e6, 3, "a score is a number below a million");
 	policy_count_change(lua);
+	if (policy_is_shadow(lua))
+		return keep_shadow_score(lua, call);
 	pn_transaction_add_score(call->transaction, name.data, score);
 	return 0;
 }
@@ -246,15 +276,25 @@ static int message_set_fact(lua_State *lua)
 	struct pn_slice key = policy_check_slice(lua, 2), value = policy_check_slice(lua, 3);
 
 	check_pair(lua, key, value);
-	pn_transaction_set_fact(call->transaction, key, value);
+	pn_transaction_set_fact(call->transaction, policy_shadow_key(lua, key), value);
 	return 0;
+}
+
+/* What a shadow set itself, and else what is there. */
+static int push_pair(lua_State *lua,
+                     struct pn_slice (*find)(const struct pn_transaction *transaction,
+                                             struct pn_slice key))
+{
+	const struct pn_stage_call *call = check_message(lua);
+	struct pn_slice key = policy_check_slice(lua, 2);
+	struct pn_slice value = find(call->transaction, policy_shadow_key(lua, key));
+
+	return push_or_nil(lua, value.data != NULL ? value : find(call->transaction, key));
 }
 
 static int message_fact(lua_State *lua)
 {
-	const struct pn_stage_call *call = check_message(lua);
-
-	return push_or_nil(lua, pn_transaction_fact(call->transaction, policy_check_slice(lua, 2)));
+	return push_pair(lua, pn_transaction_fact);
 }
 
 static int message_set_note(lua_State *lua)
@@ -263,15 +303,13 @@ static int message_set_note(lua_State *lua)
 	struct pn_slice key = policy_check_slice(lua, 2), value = policy_check_slice(lua, 3);
 
 	check_pair(lua, key, value);
-	pn_transaction_set_note(call->transaction, key, value);
+	pn_transaction_set_note(call->transaction, policy_shadow_key(lua, key), value);
 	return 0;
 }
 
 static int message_note(lua_State *lua)
 {
-	const struct pn_stage_call *call = check_message(lua);
-
-	return push_or_nil(lua, pn_transaction_note(call->transaction, policy_check_slice(lua, 2)));
+	return push_pair(lua, pn_transaction_note);
 }
 
 /* message:parameter("SIZE"): its value, "" where it has none, nil where it was not given. */
@@ -285,6 +323,96 @@ static int message_parameter(lua_State *lua)
 		lua_pushnil(lua);
 	else
 		policy_push_slice(lua, parameter->value);
+	return 1;
+}
+
+/* ---- how it waits ---- */
+
+static int check_set(lua_State *lua, enum pn_status status, const char *what)
+{
+	if (status != PN_OK)
+		return luaL_error(lua, "%s", what);
+	return 0;
+}
+
+static int message_set_sender(lua_State *lua)
+{
+	const struct pn_stage_call *call = check_message(lua);
+
+	policy_count_change(lua);
+	policy_check_slice(lua, 2);
+	if (policy_is_shadow(lua))
+		return 0;
+	return check_set(lua,
+	                 pn_transaction_set_sender(call->transaction, policy_check_slice(lua, 2)),
+	                 "this is no address");
+}
+
+static int message_set_tenant(lua_State *lua)
+{
+	const struct pn_stage_call *call = check_message(lua);
+
+	policy_count_change(lua);
+	policy_check_slice(lua, 2);
+	if (policy_is_shadow(lua))
+		return 0;
+	return check_set(lua,
+	                 pn_transaction_set_tenant(call->transaction, policy_check_slice(lua, 2)),
+	                 "the name of a tenant has at most 255 bytes");
+}
+
+static int message_set_priority(lua_State *lua)
+{
+	const struct pn_stage_call *call = check_message(lua);
+	lua_Integer priority = luaL_checkinteger(lua, 2);
+
+	luaL_argcheck(lua, priority >= 0 && priority <= 9, 2, "a priority is 0 to 9");
+	policy_count_change(lua);
+	if (policy_is_shadow(lua))
+		return 0;
+	return check_set(lua, pn_transaction_set_priority(call->transaction, (uint32_t)priority),
+	                 "a priority is 0 to 9");
+}
+
+/* A time in seconds as milliseconds; raises where it is none. */
+static int64_t check_seconds(lua_State *lua, const char *what)
+{
+	lua_Number seconds = luaL_checknumber(lua, 2);
+
+	luaL_argcheck(lua, seconds >= 0 && seconds < 1e11, 2, what);
+	policy_count_change(lua);
+	return (int64_t)(seconds * 1000);
+}
+
+static int message_set_release(lua_State *lua)
+{
+	const struct pn_stage_call *call = check_message(lua);
+	int64_t wall_ms = check_seconds(lua, "a time in seconds");
+
+	if (policy_is_shadow(lua))
+		return 0;
+	return check_set(lua, pn_transaction_set_release(call->transaction, wall_ms),
+	                 "this is no time");
+}
+
+static int message_set_lifetime(lua_State *lua)
+{
+	const struct pn_stage_call *call = check_message(lua);
+	int64_t milliseconds = check_seconds(lua, "a number of seconds");
+
+	if (policy_is_shadow(lua))
+		return 0;
+	return check_set(lua,
+	                 pn_transaction_set_lifetime(call->transaction, (uint64_t)milliseconds),
+	                 "a lifetime is at least a second");
+}
+
+/* message:origin("peer"): where it came from, in the queue, too. */
+static int message_origin(lua_State *lua)
+{
+	const struct pn_stage_call *call = check_message(lua);
+
+	policy_push_slice(lua, pn_transaction_origin(call->transaction, luaL_checkstring(lua, 2)));
 	return 1;
 }
 
@@ -313,11 +441,17 @@ const struct policy_handle_type policy_message_type = {
 			{"header", message_header},
 			{"headers", message_headers},
 			{"note", message_note},
+			{"origin", message_origin},
 			{"parameter", message_parameter},
 			{"remove_header", message_remove_header},
 			{"replace_header", message_replace_header},
 			{"set_fact", message_set_fact},
+			{"set_lifetime", message_set_lifetime},
 			{"set_note", message_set_note},
+			{"set_priority", message_set_priority},
+			{"set_release", message_set_release},
+			{"set_sender", message_set_sender},
+			{"set_tenant", message_set_tenant},
 			{NULL, NULL},
 		},
 };

@@ -70,8 +70,12 @@ static void push_message(lua_State *lua, const struct pn_stage_call *call)
 static int session_note(lua_State *lua)
 {
 	const struct pn_stage_call *call = policy_handle_call(lua, 1, POLICY_HANDLE_SESSION);
-	struct pn_slice note = pn_session_note(call->session, policy_check_slice(lua, 2));
+	struct pn_slice key = policy_check_slice(lua, 2);
+	struct pn_slice note = pn_session_note(call->session, policy_shadow_key(lua, key));
 
+	/* What a shadow did not set is what is there. */
+	if (note.data == NULL)
+		note = pn_session_note(call->session, key);
 	if (note.data == NULL)
 		lua_pushnil(lua);
 	else
@@ -88,7 +92,7 @@ static int session_set_note(lua_State *lua)
 	luaL_argcheck(lua, key.size > 0 && key.size <= NOTE_KEY_MAX, 2, "a key has 1 to 100 bytes");
 	luaL_argcheck(lua, value.size <= NOTE_VALUE_MAX, 3, "a note has at most 4096 bytes");
 	policy_count_change(lua);
-	pn_session_set_note(call->session, key, value);
+	pn_session_set_note(call->session, policy_shadow_key(lua, key), value);
 	return 0;
 }
 

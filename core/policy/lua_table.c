@@ -245,12 +245,11 @@ static int table_sort(lua_State *lua)
 void policy_push_table(lua_State *lua)
 {
 	static const luaL_Reg functions[] = {
-		{"concat", table_concat}, {"insert", table_insert},
-		{"move", table_move},     {"pack", table_pack},
-		{"remove", table_remove}, {"sort", table_sort},
-		{"unpack", table_unpack}, {NULL, NULL},
+		{"concat", table_concat}, {"insert", table_insert},    {"move", table_move},
+		{"pack", table_pack},     {"remove", table_remove},    {"sort", table_sort},
+		{"unpack", table_unpack}, {"open", policy_table_open}, {NULL, NULL},
 	};
 
-	lua_createtable(lua, 0, 7);
+	lua_createtable(lua, 0, 8);
 	luaL_setfuncs(lua, functions, 0);
 }

@@ -70,16 +70,21 @@ void policy_guard(lua_State *lua, const char *name)
 
 /* ---- globals ---- */
 
+bool policy_offers(const struct pn_instance_use *use, const char *name)
+{
+	const struct pn_module *module = use->instance->module;
+
+	return (module->lua_library != NULL && strcmp(module->lua_library->name, name) == 0) ||
+	       (module->cache != NULL && strcmp(name, "cache") == 0);
+}
+
 /* Whether a policy could be allowed this library. */
 static bool is_offered(const struct pn_policy_set *set, const char *name)
 {
-	bool answer = strcmp(name, "dns") == 0;
+	bool answer = strcmp(name, "dns") == 0 || strcmp(name, "http") == 0;
 
-	for (size_t index = 0; index < set->library_count; index++) {
-		const struct pn_module *module = set->libraries[index].instance->module;
-
-		answer = answer || strcmp(module->lua_library->name, name) == 0;
-	}
+	for (size_t index = 0; index < set->library_count; index++)
+		answer = answer || policy_offers(&set->libraries[index], name);
 	return answer;
 }
 
@@ -174,6 +179,8 @@ static void init_strings(lua_State *lua)
 
 static void push_words(lua_State *lua, const struct policy_file *file)
 {
+	bool has_cache = false;
+
 	policy_push_base(lua);
 	policy_add_verdicts(lua);
 	lua_pushcfunction(lua, policy_on);
@@ -185,23 +192,31 @@ static void push_words(lua_State *lua, const struct policy_file *file)
 	add_library(lua, "math", policy_push_math);
 	add_library(lua, "log", policy_push_log);
 	add_library(lua, "clock", policy_push_clock);
+	add_library(lua, "regex", policy_push_regex);
+	add_library(lua, "json", policy_push_json);
 	if (is_allowed(file, "dns"))
 		add_library(lua, "dns", policy_push_dns);
+	if (is_allowed(file, "http") || is_allowed(file, "http_private"))
+		add_library(lua, "http", policy_push_http);
 	for (size_t index = 0; index < file->set->library_count; index++) {
 		const struct pn_instance_use *use = &file->set->libraries[index];
-		const char *name = use->instance->module->lua_library->name;
+		const struct pn_lua_library *library = use->instance->module->lua_library;
 
-		if (!is_allowed(file, name))
+		has_cache = has_cache || policy_is_cache(use);
+		if (library == NULL || !is_allowed(file, library->name))
 			continue;
 		push_module_library(lua, use);
-		policy_guard(lua, name);
-		lua_setfield(lua, -2, name);
+		policy_guard(lua, library->name);
+		lua_setfield(lua, -2, library->name);
 	}
+	if (has_cache && is_allowed(file, "cache"))
+		add_library(lua, "cache", policy_push_cache);
 }
 
 void policy_sandbox_push(lua_State *lua, struct policy_state *state)
 {
 	policy_handles_init(lua);
+	policy_lookups_init(lua);
 	init_strings(lua);
 	lua_createtable(lua, 0, 0); /* globals */
 	lua_createtable(lua, 0, 3); /* their metatable */

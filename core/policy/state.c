@@ -54,7 +54,9 @@ struct policy_run *policy_run_take(struct policy_state *state)
 	run->serial = ++state->last_serial;
 	run->unused_verdict_line = 0;
 	run->changes = 0;
+	run->waits = 0;
 	run->is_waiting = false;
+	run->had_turn = false;
 	run->push = NULL;
 	memset(&run->ticket, 0, sizeof(run->ticket));
 	memset(&run->verdict, 0, sizeof(run->verdict));

@@ -19,6 +19,7 @@
 
 struct policy_file;
 struct policy_state;
+struct policy_table;
 
 enum policy_killed {
 	POLICY_ALIVE = 0,
@@ -47,6 +48,7 @@ struct policy_run {
 	struct pn_ticket call_ticket; /* our copy: `call` may be gone when it is stale */
 	struct policy_verdict verdict;
 	unsigned changes;        /* made so far to session and message */
+	unsigned waits;          /* begun so far */
 	int unused_verdict_line; /* where a verdict was made last; 0: nowhere */
 
 	/* Budget. */
@@ -62,6 +64,7 @@ struct policy_run {
 	/* Waiting. */
 	struct pn_ticket ticket;
 	bool is_waiting;
+	bool had_turn; /* that it waits for: turns.c */
 	int (*push)(lua_State *lua, const struct pn_answer *answer);
 	const struct pn_answer *answer;
 };
@@ -73,6 +76,7 @@ struct policy_hook_entry {
 	enum pn_stage stage;
 	int line;
 	struct pn_policy_hook hook;
+	uint64_t usual_ns; /* how long it takes: turns.c */
 	struct policy_hook_entry *next;
 };
 
@@ -87,6 +91,8 @@ struct policy_file {
 	bool is_read;                 /* its hooks are known */
 	struct policy_state *state;   /* NULL: to be made */
 	struct policy_state *retired; /* runs still wait in them */
+	struct policy_table *tables;  /* that it opened: lua_lookup.c */
+	size_t table_bytes;
 };
 
 struct policy_state {
@@ -101,6 +107,7 @@ struct policy_state {
 	size_t pool_size;
 	bool is_loading;
 	size_t hooks_seen; /* while loading */
+	size_t tables_opened;
 	int *hook_references;
 };
 
@@ -158,6 +165,16 @@ void policy_budget_pressed(void *user);
 /* Takes steps; does not return when the budget is used up. */
 void policy_budget_spend(lua_State *lua, uint64_t steps);
 
+/* For libraries that must not be left by a jump: takes steps, and says whether the budget is used
+ * up; `weight` brings the next look at the clock nearer and costs nothing. Then, when the library
+ * was left in order, policy_budget_stop, which does not return. */
+bool policy_budget_take(lua_State *lua, uint64_t steps, uint64_t weight);
+void policy_budget_stop(lua_State *lua);
+
+/* The clock that budgets are measured with, and time that is not the script's: a table was read. */
+uint64_t policy_budget_clock_ns(void);
+void policy_budget_forgive(lua_State *lua, uint64_t nanoseconds);
+
 /* After anything that may have caught an error: passes a kill on, and makes one of a shortage of
  * memory. Does not return then. `status` is that of the protected call. */
 void policy_budget_check(lua_State *lua, int status);
@@ -171,10 +188,28 @@ int policy_on(lua_State *lua);
 
 enum pn_verdict policy_hook_run(void *user, const struct pn_stage_call *call);
 
+/* Its turn has come: runs it, and answers the stage that waits. */
+void policy_hook_run_late(struct policy_hook_entry *entry, const struct pn_stage_call *call);
+
 /* A ticket of a run was answered. */
 void policy_run_answered(void *user, const struct pn_answer *answer);
 
+/* ---- turns.c ---- */
+
+/* Whether the hook may run now, and how long it then took. */
+bool policy_turn_is_free(const struct policy_hook_entry *entry);
+void policy_turn_used(struct policy_hook_entry *entry, uint64_t nanoseconds);
+
+/* policy_hook_run_late will be called, unless the stage stops waiting. PN_VERDICT_PENDING. */
+enum pn_verdict policy_turn_wait(struct policy_hook_entry *entry, const struct pn_stage_call *call);
+
+/* The same for a run that goes on with an answer: from the function that hears it. */
+void policy_turn_wait_on(struct policy_run *run, const struct pn_answer *answer);
+
 /* ---- sandbox.c ---- */
+
+/* Whether the instance offers what allow = { } calls by this name. */
+bool policy_offers(const struct pn_instance_use *use, const char *name);
 
 /* Builds what scripts see, and pushes the table of globals. */
 void policy_sandbox_push(lua_State *lua, struct policy_state *state);
@@ -195,6 +230,16 @@ void policy_push_table(lua_State *lua);
 void policy_push_math(lua_State *lua);
 void policy_push_log(lua_State *lua);
 void policy_push_clock(lua_State *lua);
+void policy_push_regex(lua_State *lua);
+void policy_push_json(lua_State *lua);
+void policy_push_cache(lua_State *lua); /* there is a cache */
+void policy_push_http(lua_State *lua);
+bool policy_is_cache(const struct pn_instance_use *use);
+
+/* table.open, what it gives, and the end of all that a file opened. */
+int policy_table_open(lua_State *lua);
+void policy_lookups_init(lua_State *lua);
+void policy_lookups_free(struct policy_file *file);
 void policy_push_dns(lua_State *lua);
 int policy_sleep(lua_State *lua);
 
@@ -203,13 +248,14 @@ void policy_add_verdicts(lua_State *lua);
 /* Reads the hook's result at `index` into the run; raises where it is no verdict. */
 void policy_read_verdict(lua_State *lua, int index, struct policy_run *run);
 
-/* ---- handle.c: session, message, recipient, attempt ---- */
+/* ---- handle.c: session, message, recipient, attempt (to log in), delivery ---- */
 
 enum policy_handle_kind {
 	POLICY_HANDLE_SESSION = 0,
 	POLICY_HANDLE_MESSAGE,
 	POLICY_HANDLE_RECIPIENT,
 	POLICY_HANDLE_ATTEMPT,
+	POLICY_HANDLE_DELIVERY,
 	POLICY_HANDLE_COUNT,
 };
 
@@ -229,6 +275,7 @@ extern const struct policy_handle_type policy_session_type;
 extern const struct policy_handle_type policy_message_type;
 extern const struct policy_handle_type policy_recipient_type;
 extern const struct policy_handle_type policy_attempt_type;
+extern const struct policy_handle_type policy_delivery_type;
 
 /* Once for each state. */
 void policy_handles_init(lua_State *lua);
@@ -239,6 +286,12 @@ void policy_handle_push(lua_State *lua, enum policy_handle_kind kind);
 /* The call behind the handle at `index`; raises where it is another thing, or has ended. */
 const struct pn_stage_call *policy_handle_call(lua_State *lua, int index,
                                                enum policy_handle_kind kind);
+
+/* Whether the running hook only plays: nothing of what it changes may count. */
+bool policy_is_shadow(lua_State *lua);
+
+/* The key under which a shadow keeps its notes and facts, on the stack; the key itself for others. */
+struct pn_slice policy_shadow_key(lua_State *lua, struct pn_slice key);
 
 /* Counts a change (a note, an edit, a line of log): what costs memory of the gateway and not of the
  * script has a bound for each run of a hook. */

@@ -8,6 +8,8 @@
 
 #include <postern/lualib.h>
 
+enum { WAITS_MAX = 1000 };
+
 void *pn_lua_instance(lua_State *lua)
 {
 	const struct pn_instance *instance = lua_touserdata(lua, lua_upvalueindex(1));
@@ -33,6 +35,9 @@ struct pn_ticket pn_lua_ticket(lua_State *lua, uint64_t deadline_ms)
 		luaL_error(lua,
 		           "nothing can be waited for here: inside a function that was given to "
 		           "a library function, or in a metamethod");
+	/* What is asked costs others more than the script. */
+	if (++run->waits > WAITS_MAX)
+		luaL_error(lua, "a hook waits at most %d times", WAITS_MAX);
 	pn_ticket_cancel(run->ticket);
 	run->ticket =
 		pn_ticket_open(NULL, policy_run_answered, run, deadline_ms == 0 ? 1 : deadline_ms);

@@ -2,7 +2,9 @@
 /* Sessions, messages and calls of the fake world. See fake.h. */
 #include "fake.h"
 
+#include <postern/delivery.h>
 #include <postern/log.h>
+#include <postern/route.h>
 #include <postern/session.h>
 #include <postern/text.h>
 
@@ -10,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "delivery/route.h"
 #include "fake_world.h"
+#include "session/engine.h"
 #include "session/running.h"
 
 static struct {
@@ -106,9 +110,9 @@ static void stage_answered(void *user, const struct pn_answer *answer)
 	call->was_answered = true;
 }
 
-struct fake_call *fake_run(const struct pn_policy_hook *hook, struct pn_session *session,
-                           struct pn_transaction *transaction, struct pn_recipient *recipient,
-                           const void *subject)
+struct fake_call *fake_run_now(const struct pn_policy_hook *hook, struct pn_session *session,
+                               struct pn_transaction *transaction, struct pn_recipient *recipient,
+                               const void *subject)
 {
 	struct fake_call *call = calloc(1, sizeof(*call));
 
@@ -131,6 +135,15 @@ struct fake_call *fake_run(const struct pn_policy_hook *hook, struct pn_session 
 	if (call->verdict != PN_VERDICT_PENDING)
 		pn_ticket_cancel(call->call.ticket);
 	return call;
+}
+
+struct fake_call *fake_run(const struct pn_policy_hook *hook, struct pn_session *session,
+                           struct pn_transaction *transaction, struct pn_recipient *recipient,
+                           const void *subject)
+{
+	fake_turn();
+	fake_turn();
+	return fake_run_now(hook, session, transaction, recipient, subject);
 }
 
 void fake_abandon(struct fake_call *call)
@@ -457,6 +470,87 @@ enum pn_status pn_transaction_header_replace(struct pn_transaction *transaction,
 	return add_edit(transaction, "replace", name, index, value);
 }
 
+/* ---- where it goes ---- */
+
+enum pn_status pn_recipient_set_route(struct pn_recipient *recipient, const struct pn_route *route,
+                                      struct pn_error *error)
+{
+	struct pn_slice text;
+
+	if (pn_route_check(route, error) != PN_OK)
+		return PN_FAILED;
+	text = pn_route_format(route, recipient->address.domain, fake.arena);
+	snprintf(recipient->route, sizeof(recipient->route), "%.*s", PN_SLICE_ARGS(text));
+	return PN_OK;
+}
+
+enum pn_status pn_recipient_expand(struct pn_recipient *recipient, const struct pn_slice *addresses,
+                                   size_t count)
+{
+	recipient->targets[0] = '\0';
+	for (size_t index = 0; index < count; index++) {
+		size_t size = strlen(recipient->targets);
+		struct pn_address address;
+
+		if (pn_address_parse(addresses[index], true, fake.arena, &address) != PN_OK)
+			return PN_FAILED;
+		snprintf(recipient->targets + size, sizeof(recipient->targets) - size, "%s%.*s",
+		         index > 0 ? " " : "", PN_SLICE_ARGS(addresses[index]));
+	}
+	return PN_OK;
+}
+
+enum pn_status pn_transaction_set_sender(struct pn_transaction *transaction,
+                                         struct pn_slice address)
+{
+	memset(&transaction->sender, 0, sizeof(transaction->sender));
+	return address.size == 0 ? PN_OK
+	                         : pn_address_parse(pn_arena_keep(fake.arena, address), true,
+	                                            fake.arena, &transaction->sender);
+}
+
+enum pn_status pn_transaction_set_tenant(struct pn_transaction *transaction, struct pn_slice tenant)
+{
+	transaction->tenant = pn_arena_keep_text(fake.arena, tenant);
+	return PN_OK;
+}
+
+struct pn_slice pn_transaction_tenant(const struct pn_transaction *transaction)
+{
+	return pn_slice_of(transaction->tenant);
+}
+
+enum pn_status pn_transaction_set_priority(struct pn_transaction *transaction, uint32_t priority)
+{
+	transaction->priority = priority;
+	return PN_OK;
+}
+
+enum pn_status pn_transaction_set_release(struct pn_transaction *transaction, int64_t wall_ms)
+{
+	transaction->release_ms = wall_ms;
+	return PN_OK;
+}
+
+enum pn_status pn_transaction_set_lifetime(struct pn_transaction *transaction,
+                                           uint64_t milliseconds)
+{
+	transaction->lifetime_ms = milliseconds;
+	return PN_OK;
+}
+
+struct pn_slice pn_transaction_origin(const struct pn_transaction *transaction, const char *key)
+{
+	(void)transaction;
+	return strcmp(key, "peer") == 0 ? PN_SLICE("192.0.2.1") : PN_SLICE("");
+}
+
+const char *pn_answer_class_name(enum pn_answer_class answer_class)
+{
+	(void)answer_class;
+	return "none";
+}
+
 /* ---- the log ---- */
 
 struct pn_event {
@@ -508,6 +602,11 @@ void pn_running_enter(const char *module, const char *hook, const char *session,
                       const char *transaction)
 {
 	(void)module, (void)hook, (void)session, (void)transaction;
+}
+
+void pn_hook_add_cpu(const struct pn_stage_call *call, uint64_t nanoseconds)
+{
+	(void)call, (void)nanoseconds;
 }
 
 void pn_running_leave(void)

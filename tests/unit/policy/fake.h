@@ -38,6 +38,8 @@ struct pn_recipient {
 	const char *account, *mailbox, *flags;
 	bool is_local;
 	char room[512];
+	char route[512];   /* pn_route_format */
+	char targets[512]; /* with spaces between */
 };
 
 struct pn_transaction {
@@ -51,6 +53,10 @@ struct pn_transaction {
 	struct fake_pair facts[FAKE_PAIRS];
 	char edits[FAKE_EDITS][256]; /* "add X-Spam: yes" */
 	size_t edit_count;
+	const char *tenant; /* or NULL */
+	uint32_t priority;
+	int64_t release_ms;
+	uint64_t lifetime_ms;
 };
 
 /* One call of a hook and what became of it. */
@@ -74,7 +80,15 @@ struct pn_address fake_address(const char *text);
 struct pn_recipient *fake_add_recipient(struct pn_transaction *transaction, const char *address);
 void fake_set_message(struct pn_transaction *transaction, const char *text);
 
-/* Runs a hook. The call is freed at reset. */
+/* What the loop has to do at the top of its next turn. */
+void fake_turn(void);
+
+/* Runs a hook in this turn of the loop. The call is freed at reset. */
+struct fake_call *fake_run_now(const struct pn_policy_hook *hook, struct pn_session *session,
+                               struct pn_transaction *transaction, struct pn_recipient *recipient,
+                               const void *subject);
+
+/* The same, and nobody else did anything in this turn or the one before. */
 struct fake_call *fake_run(const struct pn_policy_hook *hook, struct pn_session *session,
                            struct pn_transaction *transaction, struct pn_recipient *recipient,
                            const void *subject);
@@ -91,6 +105,9 @@ size_t fake_deliver(void);
 void fake_advance(uint64_t milliseconds);
 
 size_t fake_open_tickets(void);
+
+/* A cache without a memory. */
+const struct pn_instance_use *fake_cache(void);
 size_t fake_questions(void);
 
 /* Lines of log since the reset, one after the other: "level script text\n". */

@@ -4,11 +4,17 @@
 
 #include "fake.h"
 
+#include <postern/cache.h>
 #include <postern/clock.h>
+#include <postern/http.h>
+#include <postern/module.h>
 #include <postern/ticket.h>
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "io/loop.h"
+#include "session/ticket.h"
 
 enum { TICKETS = 8192, NAMES = 64 };
 
@@ -25,8 +31,10 @@ struct fake_ticket {
 };
 
 static struct fake_ticket tickets[TICKETS];
+static void (**kept_release)(void *result); /* where it is to be told */
 static uint64_t now_ms;
 static size_t questions;
+static char http_line[1000];
 static uint64_t random_state;
 
 static struct {
@@ -121,9 +129,17 @@ static void deliver(uint32_t index)
 	                           .result = slot.result};
 
 	tickets[index].generation++;
+	kept_release = NULL;
 	slot.answered(slot.user, &answer);
-	if (slot.release != NULL)
+	if (kept_release != NULL)
+		*kept_release = slot.release;
+	else if (slot.release != NULL)
 		slot.release(slot.result);
+}
+
+void pn_ticket_keep_result(void (**release_out)(void *result))
+{
+	kept_release = release_out;
 }
 
 size_t fake_deliver(void)
@@ -144,8 +160,43 @@ size_t fake_deliver(void)
 	return count;
 }
 
+/* ---- turns of the loop ---- */
+
+static struct pn_task *first_task;
+
+/* In place of pn_task_queue: the linker sees to it. */
+void __wrap_pn_task_queue(struct pn_task *task);
+
+void __wrap_pn_task_queue(struct pn_task *task)
+{
+	struct pn_task **link = &first_task;
+
+	if (task->is_queued)
+		return;
+	while (*link != NULL)
+		link = &(*link)->next;
+	task->is_queued = true;
+	task->next = NULL;
+	*link = task;
+}
+
+void fake_turn(void)
+{
+	struct pn_task *task = first_task;
+
+	first_task = NULL;
+	while (task != NULL) {
+		struct pn_task *next = task->next;
+
+		task->is_queued = false;
+		task->run(task);
+		task = next;
+	}
+}
+
 void fake_advance(uint64_t milliseconds)
 {
+	fake_turn();
 	fake_deliver();
 	now_ms += milliseconds;
 	for (uint32_t index = 0; index < TICKETS; index++) {
@@ -235,6 +286,87 @@ enum pn_status pn_dns_type_of(struct pn_slice word, enum pn_dns_type *type_out)
 		}
 	}
 	return PN_NOT_FOUND;
+}
+
+/* A cache that knows nothing and counts everything. */
+
+static void answer_cache(struct pn_ticket ticket)
+{
+	struct pn_cache_value *value = calloc(1, sizeof(*value));
+
+	value->struct_size = sizeof(*value);
+	value->number = (int64_t)++questions;
+	pn_ticket_answer(ticket, PN_ANSWER_CUSTOM, PN_OK, value, free, NULL);
+}
+
+static void cache_get(void *instance, struct pn_slice key, struct pn_ticket ticket)
+{
+	(void)instance, (void)key;
+	answer_cache(ticket);
+}
+
+static void cache_set(void *instance, struct pn_slice key, struct pn_slice value,
+                      uint64_t lifetime_ms, struct pn_ticket ticket)
+{
+	(void)instance, (void)key, (void)value, (void)lifetime_ms;
+	answer_cache(ticket);
+}
+
+static void cache_add(void *instance, struct pn_slice key, int64_t amount, uint64_t lifetime_ms,
+                      struct pn_ticket ticket)
+{
+	(void)instance, (void)key, (void)amount, (void)lifetime_ms;
+	answer_cache(ticket);
+}
+
+const struct pn_instance_use *fake_cache(void)
+{
+	static const struct pn_cache cache = {
+		.struct_size = sizeof(cache), .get = cache_get, .set = cache_set, .add = cache_add};
+	static const struct pn_module module = {.name = "cache", .cache = &cache};
+	static struct pn_instance instance = {.module = &module, .name = "cache"};
+	static const struct pn_instance_use use = {.instance = &instance};
+
+	return &use;
+}
+
+/* What was asked, in one line; and an answer that says so. */
+void pn_http_ask(const struct pn_http_request *request, struct pn_ticket ticket)
+{
+	static const struct pn_http_header headers[] = {
+		{PN_SLICE("content-type"), PN_SLICE("text/plain")},
+		{PN_SLICE("x-twice"), PN_SLICE("one")},
+		{PN_SLICE("x-twice"), PN_SLICE("two")}};
+	struct pn_error error = {.text = "its address is not a public one"};
+	struct pn_http_response *response;
+	size_t size;
+
+	questions++;
+	snprintf(http_line, sizeof(http_line), "%s %.*s [%.*s] %llu %llu%s%s",
+	         request->method == NULL ? "-" : request->method, PN_SLICE_ARGS(request->url),
+	         PN_SLICE_ARGS(request->body), (unsigned long long)request->timeout_ms,
+	         (unsigned long long)request->max_body,
+	         request->follows_redirects ? " redirects" : "",
+	         request->allows_private ? " private" : "");
+	for (size_t index = 0; index < request->header_count; index++) {
+		size = strlen(http_line);
+		snprintf(http_line + size, sizeof(http_line) - size, " %.*s=%.*s",
+		         PN_SLICE_ARGS(request->headers[index].name),
+		         PN_SLICE_ARGS(request->headers[index].value));
+	}
+	if (strstr(http_line, "silent") != NULL)
+		return;
+	if (strstr(http_line, "denied") != NULL) {
+		pn_ticket_answer(ticket, PN_ANSWER_CUSTOM, PN_DENIED, NULL, NULL, &error);
+		return;
+	}
+	response = calloc(1, sizeof(*response));
+	*response = (struct pn_http_response){.struct_size = sizeof(*response),
+	                                      .status = 200,
+	                                      .headers = headers,
+	                                      .header_count = 3,
+	                                      .body = pn_slice_of(http_line)};
+	pn_ticket_answer(ticket, PN_ANSWER_CUSTOM, PN_OK, response, free, NULL);
 }
 
 size_t fake_questions(void)

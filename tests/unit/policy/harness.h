@@ -51,7 +51,11 @@ Suite *handle_suite(void);
 Suite *budget_suite(void);
 Suite *wait_suite(void);
 Suite *hostile_suite(void);
-Suite *spec_suite(void);
 Suite *shape_suite(void);
+Suite *regex_suite(void);
+Suite *lookup_suite(void);
+Suite *http_suite(void);
+Suite *churn_suite(void);
+Suite *turns_suite(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of core/policy, and the specs of the scripts that ship. */
+/* Unit tests of core/policy. */
 #include "harness.h"
 
 #include <stdio.h>
@@ -21,7 +21,7 @@ const char *harness_path(const char *path)
 void harness_load_file(struct harness *harness, const char *path, const char *label,
                        const struct harness_limits *limits)
 {
-	static const char *const everything[] = {"dns", NULL};
+	static const char *const everything[] = {"cache", "dns", "http", NULL};
 	struct pn_policy_file file = {.path = path,
 	                              .label = label,
 	                              .allow = limits->allow ? limits->allow : everything,
@@ -35,7 +35,7 @@ void harness_load_file(struct harness *harness, const char *path, const char *la
 
 	fake_reset();
 	memset(harness, 0, sizeof(*harness));
-	status = pn_policy_load(&file, 1, NULL, 0, &harness->set, &harness->error);
+	status = pn_policy_load(&file, 1, fake_cache(), 1, &harness->set, &harness->error);
 	if (status == PN_OK)
 		harness->hooks = pn_policy_hooks(harness->set, &harness->hook_count);
 }
@@ -103,8 +103,9 @@ double cpu_ms(void)
 int main(void)
 {
 	Suite *(*const suites[])(void) = {pattern_suite, library_suite, hook_suite,    handle_suite,
-	                                  budget_suite,  wait_suite,    hostile_suite, spec_suite,
-	                                  shape_suite,   NULL};
+	                                  budget_suite,  wait_suite,    hostile_suite, shape_suite,
+	                                  regex_suite,   lookup_suite,  http_suite,    churn_suite,
+	                                  turns_suite,   NULL};
 
 	return run_suites(suites);
 }

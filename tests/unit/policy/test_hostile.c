@@ -13,7 +13,7 @@
 #include "../exact.h"
 #include "policy/state.h"
 
-enum { SCRIPTS_MAX = 200, CPU_MS = 50, MEMORY = 16 * 1024 * 1024 };
+enum { SCRIPTS_MAX = 200, CPU_MS = 50, PROMISED_MS = 100, MEMORY = 16 * 1024 * 1024 };
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SLOWER 10
@@ -108,23 +108,30 @@ START_TEST(a_hostile_script_ends_in_its_budget)
 		before = cpu_ms();
 		call = fake_run(&harness.hooks[0], fake_session(), NULL, NULL, NULL);
 		run_ms = cpu_ms() - before;
+		while (call->verdict == PN_VERDICT_PENDING)
+			fake_advance(1);
 		fake_outcome(call, outcome, sizeof(outcome));
 		check_memory(&harness);
 		/* And again: the state must still be good, or have been replaced. */
-		fake_run(&harness.hooks[0], fake_session(), NULL, NULL, NULL);
+		call = fake_run(&harness.hooks[0], fake_session(), NULL, NULL, NULL);
+		while (call->verdict == PN_VERDICT_PENDING)
+			fake_advance(1);
 		harness_free(&harness);
 	}
 	ck_assert_msg(strstr(outcome, wanted) != NULL, "%s\nwanted %s\ngot    %s", names[_i],
 	              wanted, outcome);
 	ck_assert_msg(load_ms < 1020 * SLOWER, "%s: reading took %.1f ms", names[_i], load_ms);
-	ck_assert_msg(run_ms < CPU_MS + 20 * SLOWER, "%s took %.1f ms", names[_i], run_ms);
+	/* What is promised: no script costs anybody more than 100 ms. Between two looks at the
+	 * clock a table of 16 MiB may be made twice as large, and its pages are the kernel's work.
+	 */
+	ck_assert_msg(run_ms < PROMISED_MS * SLOWER, "%s took %.1f ms", names[_i], run_ms);
 	check_pristine();
 }
 END_TEST
 
 START_TEST(the_set_is_there)
 {
-	ck_assert_int_ge(name_count, 64);
+	ck_assert_int_ge(name_count, 100);
 }
 END_TEST
 
