@@ -5,6 +5,9 @@
 #include <postern/address.h>
 #include <postern/text.h>
 
+#include "delivery/route.h"
+#include "session/generation.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -145,6 +148,8 @@ static enum pn_status fill_policies(struct pn_config_reading *reading)
 	return PN_OK;
 }
 
+/* ---- the queue ---- */
+
 static int setting_line(const struct pn_config_reading *reading, const char *name)
 {
 	for (size_t index = 0; index < reading->setting_count; index++) {
@@ -171,6 +176,85 @@ static enum pn_status check_hostname(struct pn_config_reading *reading)
 	return PN_OK;
 }
 
+static enum pn_status check_relay(struct pn_config_reading *reading)
+{
+	struct pn_slice relay = pn_slice_of(reading->config->settings.relay);
+	struct pn_slice name;
+	uint16_t port;
+	bool is_address;
+
+	if (relay.size > 0 && pn_route_host(relay, 1, &name, &port, &is_address) != PN_OK)
+		return pn_config_fail(reading, setting_line(reading, "relay"),
+		                      "relay = \"%s\" is no host: write \"mail.example.net:25\", "
+		                      "\"192.0.2.1:25\" or \"[2001:db8::1]:25\"",
+		                      reading->config->settings.relay);
+	return PN_OK;
+}
+
+/* How long is waited after each failure. */
+static enum pn_status check_retries(struct pn_config_reading *reading)
+{
+	static const char *const usual[] = {"1m", "5m", "15m", "30m", "1h", "2h", "4h"};
+	const struct pn_text_list *list = &reading->config->settings.retry_schedule;
+	const char *const *words = list->count > 0 ? list->items : usual;
+	size_t count = list->count > 0 ? list->count : sizeof(usual) / sizeof(usual[0]);
+	int line = setting_line(reading, "retry_schedule");
+	uint64_t *waits = PN_ARENA_ARRAY(reading->arena, count, uint64_t);
+
+	if (count > PN_RETRY_STEPS_MAX)
+		return pn_config_fail(reading, line, "retry_schedule has more than %d steps",
+		                      PN_RETRY_STEPS_MAX);
+	for (size_t index = 0; index < count; index++) {
+		if (pn_parse_duration(pn_slice_of(words[index]), &waits[index]) != PN_OK ||
+		    waits[index] < 100 || waits[index] > UINT64_C(30) * 24 * 3600 * 1000)
+			return pn_config_fail(reading, line,
+			                      "retry_schedule: \"%s\" is no duration from "
+			                      "\"100ms\" to \"30d\"",
+			                      words[index]);
+	}
+	reading->config->retries_ms = waits;
+	reading->config->retry_count = count;
+	return PN_OK;
+}
+
+/* What a destination does not say is as for all others. */
+static void fill_destination(const struct pn_gateway_settings *settings,
+                             struct pn_config_destination *destination)
+{
+	const struct {
+		const char *name;
+		uint32_t *value;
+		uint32_t usual;
+	} limits[] = {
+		{"connections", &destination->values.connections,
+	         settings->destination_connections},
+		{"messages_per_connection", &destination->values.messages_per_connection,
+	         settings->destination_messages_per_connection},
+		{"messages_per_minute", &destination->values.messages_per_minute,
+	         settings->destination_messages_per_minute},
+	};
+
+	for (size_t index = 0; index < sizeof(limits) / sizeof(limits[0]); index++) {
+		if (pn_config_row(destination->settings.rows, destination->settings.count,
+		                  limits[index].name) == NULL)
+			*limits[index].value = limits[index].usual;
+	}
+}
+
+static enum pn_status check_destinations(struct pn_config_reading *reading)
+{
+	for (size_t index = 0; index < reading->config->destination_count; index++) {
+		struct pn_config_destination *destination = &reading->destinations[index];
+
+		if (pn_options_apply(pn_destination_options, sizeof(struct pn_option),
+		                     &destination->settings, reading->arena, &destination->values,
+		                     reading->error) != PN_OK)
+			return PN_FAILED;
+		fill_destination(&reading->config->settings, destination);
+	}
+	return PN_OK;
+}
+
 static enum pn_status check_addresses(struct pn_config_reading *reading)
 {
 	const struct pn_gateway_settings *settings = &reading->config->settings;
@@ -187,9 +271,11 @@ static enum pn_status check_addresses(struct pn_config_reading *reading)
 		const char *text = settings->resolvers.items[index];
 
 		if (inet_pton(AF_INET, text, address) != 1 &&
-		    inet_pton(AF_INET6, text, address) != 1)
-			return pn_config_fail(reading, setting_line(reading, "resolvers"),
-			                      "resolver \"%s\" is no IP address", text);
+		    inet_pton(AF_INET6, text, address) != 1 &&
+		    (strncmp(text, "unix:", 5) == 0 || pn_config_address_problem(text) != NULL))
+			return pn_config_fail(
+				reading, setting_line(reading, "resolvers"),
+				"resolver \"%s\" is no IP address, alone or with a port", text);
 	}
 	return PN_OK;
 }
@@ -207,7 +293,9 @@ enum pn_status pn_config_check(struct pn_config_reading *reading)
 			pn_arena_print(reading->arena, "%s/control.sock", settings->data_directory);
 	if (check_hostname(reading) != PN_OK || check_addresses(reading) != PN_OK ||
 	    check_modules(reading) != PN_OK || check_uses(reading) != PN_OK ||
-	    check_certificates(reading) != PN_OK || check_implicit_tls(reading) != PN_OK)
+	    check_certificates(reading) != PN_OK || check_implicit_tls(reading) != PN_OK ||
+	    check_relay(reading) != PN_OK || check_retries(reading) != PN_OK ||
+	    check_destinations(reading) != PN_OK)
 		return PN_FAILED;
 	return fill_policies(reading);
 }

@@ -160,6 +160,7 @@ enum pn_status pn_config_parse(const char *path, struct pn_slice text,
 	config->domains = reading.domains;
 	config->modules = reading.modules;
 	config->policies = reading.policies;
+	config->destinations = reading.destinations;
 	if (status == PN_OK)
 		status = apply_settings(&reading);
 	if (status == PN_OK)

@@ -5,10 +5,11 @@
  * Every error names file and line, and the nearest known word. Main thread.
  *
  * Words: hostname = …, and the other settings of the gateway (settings.h);
- * listen { "address:port", …, to = "instance", tls = "implicit" };
+ * listen { "address:port", …, to = "instance", tls = "implicit", proxies = { "192.0.2.9" } };
  * certificate { "chain.pem", key = "key.pem" }; domain "name" { store = …,
  * directory = … }; module "name" { as = "instance", … }; policy "file.lua" or
  * policy { "file.lua", allow = {…}, cpu = "20ms", memory = "16M" };
+ * destination { "example.net", …, connections = 2, messages_per_minute = 60 };
  * environment("POSTERN_X", default): an environment variable whose name begins
  * with POSTERN_, as a number where the default is one.
  */
@@ -18,6 +19,7 @@
 #include <postern/arena.h>
 #include <postern/error.h>
 
+#include "base/network.h"
 #include "config/settings.h"
 #include "module/options.h"
 #include "policy/policy.h"
@@ -32,6 +34,8 @@ struct pn_config_listener {
 	const char *address; /* "0.0.0.0:25", "[::]:25", "unix:/run/postern/lmtp" */
 	const char *to;      /* instance */
 	enum pn_listen_tls tls;
+	const struct pn_network *proxies; /* whose connections begin with a PROXY header */
+	size_t proxy_count;
 	int line;
 };
 
@@ -54,6 +58,13 @@ struct pn_config_module {
 	struct pn_settings settings;
 };
 
+/* Limits of a destination; see pn_destination_options. */
+struct pn_config_destination {
+	const char *name; /* lower case */
+	struct pn_settings settings;
+	struct pn_destination_settings values; /* once the file was checked */
+};
+
 struct pn_config {
 	struct pn_arena *arena; /* all of it lives here */
 	const char *file;       /* absolute */
@@ -71,6 +82,10 @@ struct pn_config {
 	size_t module_count;
 	const struct pn_policy_file *policies;
 	size_t policy_count;
+	const struct pn_config_destination *destinations;
+	size_t destination_count;
+	const uint64_t *retries_ms; /* retry_schedule, or its default */
+	size_t retry_count;
 };
 
 /* Reads and runs the file. PN_OK, or PN_FAILED with "FILE:LINE: …". Free with pn_config_free. */

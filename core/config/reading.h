@@ -26,6 +26,7 @@ enum {
 	PN_CONFIG_POLICIES_MAX = 256,
 	PN_CONFIG_DOMAINS_MAX = 65536,
 	PN_CONFIG_ROWS_MAX = 256,   /* keys of one table */
+	PN_CONFIG_DESTINATIONS_MAX = 65536,
 	PN_CONFIG_ITEMS_MAX = 4096, /* items of one list */
 };
 
@@ -68,6 +69,7 @@ struct pn_config_reading {
 	bool *module_is_filled;
 	struct pn_policy_file *policies;
 	struct pn_config_policy_texts *policy_texts;
+	struct pn_config_destination *destinations;
 };
 
 /* Where keys and values of one call stand. Lines are 0 where the text does not show it. */
@@ -166,6 +168,7 @@ int pn_config_word_certificate(lua_State *lua);
 int pn_config_word_domain(lua_State *lua);
 int pn_config_word_module(lua_State *lua);
 int pn_config_word_policy(lua_State *lua);
+int pn_config_word_destination(lua_State *lua);
 
 /* ---- words.c ---- */
 

@@ -5,6 +5,7 @@
  */
 #include "config/settings.h"
 
+static const char *const dnssec_ways[] = {"auto", "off", "required", NULL};
 static const char *const log_levels[] = {"debug", "info", "notice", "warning", "error", NULL};
 
 const struct pn_option pn_gateway_options[] = {
@@ -31,9 +32,18 @@ const struct pn_option pn_gateway_options[] = {
 	PN_OPTION_COUNT(struct pn_gateway_settings, edge_workers, "0", .minimum_text = "0",
                         .maximum_text = "64", .flags = PN_OPTION_RELOADABLE,
                         .summary = "Number of edge workers; 0 for one on each processor."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, queue_workers, "1", .minimum_text = "1",
+                        .maximum_text = "16", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Number of queue workers; destinations are dealt out among "
+                                   "them."),
 	PN_OPTION_COUNT(struct pn_gateway_settings, max_sessions, "10000", .minimum_text = "1",
                         .maximum_text = "1000000", .flags = PN_OPTION_RELOADABLE,
                         .summary = "Most sessions of one worker at a time."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, proxy_header_deadline, "5s",
+                           .minimum_text = "10ms", .maximum_text = "5m",
+                           .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Longest wait for the PROXY header of a connection that must "
+                                      "begin with one."),
 	PN_OPTION_COUNT(struct pn_gateway_settings, max_sessions_per_address, "100",
                         .minimum_text = "1", .maximum_text = "1000000",
                         .flags = PN_OPTION_RELOADABLE,
@@ -79,6 +89,10 @@ const struct pn_option pn_gateway_options[] = {
                         .maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
                         .summary = "A message that went through more servers than this is refused "
                                    "as looping."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_own_hops, "10", .minimum_text = "1",
+                        .maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Messages whose Received fields name this gateway more often "
+                                   "are refused: they go in circles."),
 	PN_OPTION_DURATION(
 		struct pn_gateway_settings, store_deadline, "30s", .minimum_text = "10ms",
 		.maximum_text = "10m", .flags = PN_OPTION_RELOADABLE,
@@ -92,8 +106,17 @@ const struct pn_option pn_gateway_options[] = {
                            .summary = "A question to DNS without an answer by then counts as "
                                       "temporary trouble."),
 	PN_OPTION_LIST(struct pn_gateway_settings, resolvers, NULL,
-                       .summary = "IP addresses of resolvers; those of /etc/resolv.conf where none "
+                       .summary = "IP addresses of resolvers, with a port where it is not 53; "
+                                  "those of /etc/resolv.conf where none "
                                   "is given."),
+	PN_OPTION_CHOICE(struct pn_gateway_settings, dnssec, "auto", .choices = dnssec_ways,
+                         .summary = "Whether signatures of DNS answers are validated: auto goes on "
+                                    "without, and says so, where the resolvers of this network do "
+                                    "not pass them on."),
+	PN_OPTION_STRING(struct pn_gateway_settings, trust_anchor, "/usr/share/dns/root.key",
+                         .summary =
+                                 "File with the keys of the DNS root; nothing is validated where "
+                                 "it is not there."),
 	PN_OPTION_PATH(struct pn_gateway_settings, zone_file, NULL,
                        .summary = "DNS answers come from this file and from nowhere else; for "
                                   "tests."),
@@ -113,5 +136,81 @@ const struct pn_option pn_gateway_options[] = {
 	PN_OPTION_STRING(struct pn_gateway_settings, welcome, "",
                          .summary = "Lines printed to standard output after \"postern: ready\", "
                                     "when the gateway serves."),
+	PN_OPTION_STRING(struct pn_gateway_settings, queue_store, "",
+                         .summary = "Instance of the store that keeps the queue; that of the first "
+                                    "domain, else the first store, where it is not given."),
+	PN_OPTION_STRING(struct pn_gateway_settings, relay, "", .flags = PN_OPTION_RELOADABLE,
+                         .summary = "Host that all mail for other domains is handed to, for "
+                                    "example \"relay.example.net:587\"; empty for the MX hosts of "
+                                    "each domain."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, queue_lifetime, "5d", .minimum_text = "1s",
+                           .maximum_text = "365d", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Mail that could not be delivered for so long is returned to "
+                                      "its sender."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, bounce_lifetime, "2d", .minimum_text = "1s",
+                           .maximum_text = "365d", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "A bounce that could not be delivered for so long is given "
+                                      "up."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, delay_warning, "4h", .minimum_text = "1s",
+                           .maximum_text = "365d", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Senders who authenticated, or asked for it, are told of "
+                                      "mail that waits for so long; at least queue_lifetime for "
+                                      "never."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, delivery_deadline, "30m",
+                           .minimum_text = "100ms", .maximum_text = "1d",
+                           .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Longest time that handing over one message may take, "
+                                      "whatever the transport allows for its parts."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, idle_connections, "5s",
+                           .minimum_text = "1ms", .maximum_text = "5m",
+                           .flags = PN_OPTION_RELOADABLE,
+                           .summary = "A connection to another server is kept for so long after "
+                                      "its last message."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, queue_connections, "1000", .minimum_text = "1",
+                        .maximum_text = "100000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most connections to other servers of one queue worker at a "
+                                   "time."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, queue_memory, "50000", .minimum_text = "10",
+                        .maximum_text = "10000000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most recipients that one queue worker holds in memory; the "
+                                   "others wait in the store."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, recipients_per_delivery, "100",
+                        .minimum_text = "1", .maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most recipients that are handed over with one copy of a "
+                                   "message."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, suspend_after, "3", .minimum_text = "1",
+                        .maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "A destination that could not be reached so often in a row is "
+                                   "left alone for a while."),
+	PN_OPTION_LIST(struct pn_gateway_settings, retry_schedule, NULL,
+                       .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Waits after the first, second, … failure, the last one again "
+                                  "and again; 1m, 5m, 15m, 30m, 1h, 2h, 4h where none is given."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, destination_connections, "20",
+                        .minimum_text = "1", .maximum_text = "10000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most connections to one destination at a time, of one queue "
+                                   "worker."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, destination_messages_per_connection, "100",
+                        .minimum_text = "1", .maximum_text = "1000000",
+                        .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most messages over one connection to a destination."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, destination_messages_per_minute, "1000000",
+                        .minimum_text = "1", .maximum_text = "1000000000",
+                        .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most messages to one destination in a minute, of one queue "
+                                   "worker."),
+	PN_OPTION_TABLE_END,
+};
+
+const struct pn_option pn_destination_options[] = {
+	PN_OPTION_COUNT(struct pn_destination_settings, connections, "20", .minimum_text = "1",
+                        .maximum_text = "10000",
+                        .summary = "Most connections to it at a time, of one queue worker."),
+	PN_OPTION_COUNT(struct pn_destination_settings, messages_per_connection, "100",
+                        .minimum_text = "1", .maximum_text = "1000000",
+                        .summary = "Most messages over one connection to it."),
+	PN_OPTION_COUNT(struct pn_destination_settings, messages_per_minute, "1000000",
+                        .minimum_text = "1", .maximum_text = "1000000000",
+                        .summary = "Most messages to it in a minute, of one queue worker."),
 	PN_OPTION_TABLE_END,
 };

@@ -45,9 +45,32 @@ static enum pn_listen_tls tls_of(struct pn_config_reading *reading, const struct
 	                pn_config_hint(reading, word, tls_words));
 }
 
+static void read_proxies(struct pn_config_reading *reading, const struct pn_setting *row,
+                         struct pn_config_listener *listener)
+{
+	struct pn_network *networks;
+	struct pn_error error;
+	size_t count = 0;
+
+	if (row == NULL)
+		return;
+	if (row->kind != PN_SETTING_LIST)
+		pn_config_raise(reading, row->line,
+		                "proxies must be a list: proxies = { \"192.0.2.0/24\" }");
+	while (row->items[count] != NULL)
+		count++;
+	networks = PN_ARENA_ARRAY(reading->arena, count, struct pn_network);
+	for (size_t index = 0; index < count; index++) {
+		if (pn_network_parse(row->items[index], &networks[index], &error) != PN_OK)
+			pn_config_raise(reading, row->line, "proxies: %s", error.text);
+	}
+	listener->proxies = networks;
+	listener->proxy_count = count;
+}
+
 int pn_config_word_listen(lua_State *lua)
 {
-	static const char *const known[] = {"to", "tls", NULL};
+	static const char *const known[] = {"to", "tls", "proxies", NULL};
 	struct pn_config_reading *reading = pn_config_reading_of(lua);
 	int line = pn_config_line(lua);
 	struct pn_config_call_lines lines = pn_config_lines_find(reading, "listen", NULL, line);
@@ -61,6 +84,7 @@ int pn_config_word_listen(lua_State *lua)
 	pn_config_refuse_unknown(reading, rows, count, "listen", known);
 	listener.to = pn_config_row_text(reading, rows, count, "to");
 	listener.tls = tls_of(reading, rows, count);
+	read_proxies(reading, pn_config_row(rows, count, "proxies"), &listener);
 	if (addresses == 0)
 		pn_config_raise(reading, line, "listen names no address");
 	if (listener.to == NULL)

@@ -15,6 +15,21 @@ static const char *const *allow_of(struct pn_config_reading *reading, const stru
 	return row->items;
 }
 
+/* The most that any hook of the file may do. */
+static enum pn_hook_mode mode_of(struct pn_config_reading *reading, const struct pn_setting *row)
+{
+	static const char *const words[] = {"decide", "observe", "shadow"};
+
+	for (size_t index = 0; row != NULL && index < sizeof(words) / sizeof(words[0]); index++) {
+		if (row->kind == PN_SETTING_TEXT && strcmp(row->text, words[index]) == 0)
+			return (enum pn_hook_mode)index;
+	}
+	if (row != NULL)
+		pn_config_raise(reading, row->line,
+		                "mode must be \"decide\", \"observe\" or \"shadow\"");
+	return PN_HOOK_DECIDE;
+}
+
 static void add_policy(struct pn_config_reading *reading, const struct pn_policy_file *policy,
                        const struct pn_config_policy_texts *texts)
 {
@@ -41,7 +56,7 @@ static void add_policy(struct pn_config_reading *reading, const struct pn_policy
 
 int pn_config_word_policy(lua_State *lua)
 {
-	static const char *const known[] = {"allow", "cpu", "memory", NULL};
+	static const char *const known[] = {"allow", "cpu", "memory", "mode", NULL};
 	struct pn_config_reading *reading = pn_config_reading_of(lua);
 	int line = pn_config_line(lua);
 	struct pn_config_call_lines lines = pn_config_lines_find(reading, "policy", NULL, line);
@@ -63,6 +78,7 @@ int pn_config_word_policy(lua_State *lua)
 	struct pn_policy_file policy = {
 		.label = pn_config_list_text(reading, 1, "the policy", line),
 		.allow = allow_of(reading, pn_config_row(rows, count, "allow")),
+		.mode = mode_of(reading, pn_config_row(rows, count, "mode")),
 		.file = reading->config->file,
 		.line = line,
 	};

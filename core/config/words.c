@@ -51,9 +51,10 @@ static const struct {
 	const char *name;
 	lua_CFunction call;
 } words[] = {
-	{"listen", pn_config_word_listen}, {"certificate", pn_config_word_certificate},
-	{"domain", pn_config_word_domain}, {"module", pn_config_word_module},
-	{"policy", pn_config_word_policy}, {"environment", word_environment},
+	{"listen", pn_config_word_listen},           {"certificate", pn_config_word_certificate},
+	{"domain", pn_config_word_domain},           {"module", pn_config_word_module},
+	{"policy", pn_config_word_policy},           {"environment", word_environment},
+	{"destination", pn_config_word_destination},
 };
 
 enum { WORD_COUNT = sizeof(words) / sizeof(words[0]) };

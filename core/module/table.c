@@ -16,6 +16,7 @@
 #include <postern/directory.h>
 #include <postern/lualib.h>
 #include <postern/protocol.h>
+#include <postern/source.h>
 #include <postern/store.h>
 #include <postern/transport.h>
 
@@ -125,6 +126,7 @@ static enum pn_status copy_parts(const struct pn_module *source, struct pn_arena
 	COPY_PART(transport);
 	COPY_PART(check);
 	COPY_PART(cache);
+	COPY_PART(source);
 #undef COPY_PART
 	module->lua_library = copy_lua_library(source->lua_library, arena, &status, error);
 	return status;
@@ -228,6 +230,11 @@ static enum pn_status check_parts(const struct pn_module *module, struct pn_erro
 	if (module->cache != NULL && (module->cache->get == NULL || module->cache->set == NULL ||
 	                              module->cache->add == NULL))
 		return pn_fail(error, "its cache has no get(), set() or add()");
+	if (module->source != NULL &&
+	    (module->source->name == NULL || module->source->open == NULL ||
+	     module->source->next_mailbox == NULL || module->source->next_message == NULL ||
+	     module->source->read == NULL || module->source->close == NULL))
+		return pn_fail(error, "its source has no name, or lacks an entry");
 	if (library != NULL && library->name == NULL)
 		return pn_fail(error, "its lua_library has no name");
 	for (const struct pn_lua_function *function = library == NULL ? NULL : library->functions;

@@ -111,6 +111,8 @@ static const struct {
 	{"policy \"a.lua\"\npolicy \"a.lua\"",
          ":2: policy \"a.lua\" is mentioned already, at line 1"},
 	{"policy { \"a.lua\", allow = \"dns\" }", ":1: allow must be a list: allow = { \"dns\" }"},
+	{"policy { \"a.lua\",\n mode = \"shdow\" }",
+         ":2: mode must be \"decide\", \"observe\" or \"shadow\""},
 	{"policy { \"a.lua\",\n cpu = 20 }",
          ":2: cpu of a policy must be a duration from \"1ms\" to \"10s\""},
 	{"policy { \"a.lua\", cpu = \"0ms\" }",

@@ -12,6 +12,7 @@
 #include <postern/text.h>
 
 #include <elf.h>
+#include <stdio.h>
 
 #if defined(__x86_64__)
 enum { THIS_MACHINE = EM_X86_64 };
@@ -212,6 +213,7 @@ static void check_sentence(const struct pn_module_note *note, const char *expect
 
 START_TEST(compares_the_note_with_this_gateway)
 {
+	char sentence[200];
 	const struct pn_module_note good = {PN_ABI_MAJOR, PN_ABI_MINOR, sizeof(struct pn_module),
 	                                    "hello"};
 	struct pn_module_note note = good;
@@ -226,12 +228,17 @@ START_TEST(compares_the_note_with_this_gateway)
 	note = good;
 	note.abi_major = 2;
 	note.abi_minor = 0;
-	check_sentence(&note,
-	               "module hello was built for gateway interface 2.0; this gateway offers "
-	               "0.1. Rebuild the module or upgrade the gateway.");
+	snprintf(sentence, sizeof(sentence),
+	         "module hello was built for gateway interface 2.0; this gateway offers %d.%d. "
+	         "Rebuild the module or upgrade the gateway.",
+	         PN_ABI_MAJOR, PN_ABI_MINOR);
+	check_sentence(&note, sentence);
 	note = good;
 	note.abi_minor = PN_ABI_MINOR + 1;
-	check_sentence(&note, "was built for gateway interface 0.2; this gateway offers 0.1.");
+	snprintf(sentence, sizeof(sentence),
+	         "was built for gateway interface %d.%d; this gateway offers %d.%d.", PN_ABI_MAJOR,
+	         PN_ABI_MINOR + 1, PN_ABI_MAJOR, PN_ABI_MINOR);
+	check_sentence(&note, sentence);
 	note = good;
 	note.struct_size++;
 	check_sentence(&note, "Rebuild the module or upgrade the gateway.");
