@@ -54,20 +54,71 @@ static const struct {
 	int (*run)(const struct pn_arguments *arguments);
 	const char *summary;
 	bool keeps_name; /* one function serves several commands and wants to know which */
+	bool has_help;   /* and tells it when --help is asked for */
+	const char *const *options; /* of its own; see command.h */
 } commands[] = {
-	{"serve", serve, "run the gateway in the foreground", false},
-	{"status", pn_command_control, "what the workers of the running gateway do", true},
-	{"reload", pn_command_control, "use the changed configuration, if it is right", true},
-	{"stop", pn_command_control, "stop the running gateway, and wait for it", true},
-	{"config", pn_command_config, "check: is the configuration right? reference: all options",
-         false},
-	{"stages", pn_command_stages,
-         "the hooks that will run, in their order; --all: every stage and its verdicts", false},
-	{"module", pn_command_module, "list, describe NAME|FILE, new NAME", false},
-	{"explain", pn_command_explain, "the story of a message or a session, by its id", false},
-	{"store", pn_command_store, "verify, rebuild, checkpoint, compact, export", false},
-	{"password", pn_command_password, "hash a password for a file of accounts", false},
-	{"worker", worker, NULL, false},
+	{.name = "serve", .run = serve, .summary = "run the gateway in the foreground"},
+	{.name = "status",
+         .run = pn_command_control,
+         .summary = "what the workers of the running gateway do",
+         .keeps_name = true},
+	{.name = "reload",
+         .run = pn_command_control,
+         .summary = "use the changed configuration, if it is right",
+         .keeps_name = true},
+	{.name = "stop",
+         .run = pn_command_control,
+         .summary = "stop the running gateway, and wait for it",
+         .keeps_name = true},
+	{.name = "config",
+         .run = pn_command_config,
+         .summary = "check: is the configuration right? reference: all options"},
+	{.name = "stages",
+         .run = pn_command_stages,
+         .summary = "the hooks that will run, in their order; --all: every stage and its verdicts"},
+	{.name = "module",
+         .run = pn_command_module,
+         .summary = "list, describe NAME|FILE, new NAME"},
+	{.name = "explain",
+         .run = pn_command_explain,
+         .summary = "the story of a message or a session, by its id"},
+	{.name = "queue",
+         .run = pn_command_queue,
+         .summary = "list, show, hold, release, retry, requeue, bounce, delete: what waits",
+         .has_help = true,
+         .options = pn_queue_options},
+	{.name = "account",
+         .run = pn_command_account,
+         .summary = "list, show, create, delete: accounts and their mail",
+         .has_help = true},
+	{.name = "mailbox",
+         .run = pn_command_mailbox,
+         .summary = "list, create, rename, delete ACCOUNT …",
+         .has_help = true},
+	{.name = "import",
+         .run = pn_command_import,
+         .summary = "maildir, mbox and others: mail from elsewhere into an account",
+         .has_help = true},
+	{.name = "export",
+         .run = pn_command_export,
+         .summary = "an account, or all of them, as Maildirs or mbox files",
+         .has_help = true},
+	{.name = "top",
+         .run = pn_command_top,
+         .summary = "what the hooks of the running gateway cost",
+         .has_help = true,
+         .options = pn_top_options},
+	{.name = "policy",
+         .run = pn_command_policy,
+         .summary = "test: do the specs of a policy hold?",
+         .has_help = true},
+	{.name = "store",
+         .run = pn_command_store,
+         .summary = "verify, rebuild, checkpoint, compact, export"},
+	{.name = "password",
+         .run = pn_command_password,
+         .summary = "hash a password for a file of accounts"},
+	{.name = "worker", .run = worker},
 };
 
 static int usage(FILE *out)
@@ -81,30 +132,79 @@ static int usage(FILE *out)
 	return out == stdout ? 0 : 2;
 }
 
+static bool *flag_of(struct pn_arguments *arguments, const char *text)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {
+		{"--json", &arguments->json},   {"--all", &arguments->all},
+		{"--flat", &arguments->flat},   {"--yes", &arguments->yes},
+		{"--again", &arguments->again}, {"--help", &arguments->help},
+	};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (strcmp(text, flags[i].name) == 0)
+			return flags[i].flag;
+	}
+	return NULL;
+}
+
+static const char **value_of(struct pn_arguments *arguments, const char *text)
+{
+	const struct {
+		const char *name;
+		const char **value;
+	} values[] = {
+		{"--config", &arguments->config}, {"--store", &arguments->store},
+		{"--output", &arguments->output}, {"--mailbox", &arguments->mailbox},
+		{"--format", &arguments->format}, {"--password-file", &arguments->password_file},
+	};
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		if (strcmp(text, values[i].name) == 0)
+			return values[i].value;
+	}
+	return NULL;
+}
+
+/* An option of the command's own at texts[*at]. False: it is none. */
+static bool take_own(const char *const *options, int count, char **texts, int *at,
+                     struct pn_arguments *arguments)
+{
+	struct pn_own_option *option = &arguments->options[arguments->option_count];
+	size_t size = strlen(texts[*at]);
+
+	for (; options != NULL && *options != NULL; options++) {
+		bool has_value = (*options)[strlen(*options) - 1] == '=';
+
+		if (strncmp(*options, texts[*at], size) != 0 ||
+		    strlen(*options) != size + has_value || (has_value && *at + 1 >= count) ||
+		    arguments->option_count == PN_ARGUMENT_OPTIONS)
+			continue;
+		option->name = texts[*at];
+		option->value = has_value ? texts[++*at] : "";
+		arguments->option_count++;
+		return true;
+	}
+	return false;
+}
+
 /* Options may stand anywhere. False: one that nobody knows, or without its value. */
-static bool parse(int count, char **texts, struct pn_arguments *arguments)
+static bool parse(int count, char **texts, const char *const *options,
+                  struct pn_arguments *arguments)
 {
 	for (int i = 0; i < count; i++) {
-		const char **value = NULL;
+		const char **value;
+		bool *flag = flag_of(arguments, texts[i]);
 
-		if (strcmp(texts[i], "--json") == 0) {
-			arguments->json = true;
+		if (flag != NULL) {
+			*flag = true;
 			continue;
 		}
-		if (strcmp(texts[i], "--all") == 0) {
-			arguments->all = true;
+		if (take_own(options, count, texts, &i, arguments))
 			continue;
-		}
-		if (strcmp(texts[i], "--flat") == 0) {
-			arguments->flat = true;
-			continue;
-		}
-		if (strcmp(texts[i], "--config") == 0)
-			value = &arguments->config;
-		else if (strcmp(texts[i], "--store") == 0)
-			value = &arguments->store;
-		else if (strcmp(texts[i], "--output") == 0)
-			value = &arguments->output;
+		value = value_of(arguments, texts[i]);
 		if (value != NULL && i + 1 < count) {
 			*value = texts[++i];
 		} else if (value != NULL || strncmp(texts[i], "--", 2) == 0) {
@@ -138,8 +238,11 @@ int main(int count, char **texts)
 		if (strcmp(texts[1], commands[i].name) != 0)
 			continue;
 		if (!parse(commands[i].keeps_name ? count - 1 : count - 2,
-		           texts + (commands[i].keeps_name ? 1 : 2), &arguments))
+		           texts + (commands[i].keeps_name ? 1 : 2), commands[i].options,
+		           &arguments))
 			return 2;
+		if (arguments.help && !commands[i].has_help)
+			return usage(stdout);
 		return commands[i].run(&arguments);
 	}
 	fprintf(stderr, "postern: there is no command \"%s\"\n", texts[1]);

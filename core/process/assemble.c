@@ -11,7 +11,9 @@
 #include <postern/protocol.h>
 #include <postern/store.h>
 #include <postern/text.h>
+#include <postern/transport.h>
 
+#include "mail/idna.h"
 #include "session/generation.h"
 
 #include <stdio.h>
@@ -234,6 +236,7 @@ static enum pn_status add_domains(struct assembling *work)
 		const struct pn_config_domain *mention = &config->domains[i];
 
 		domains[i].name = mention->name;
+		domains[i].ascii_name = pn_domain_to_ascii(work->arena, pn_slice_of(mention->name));
 		domains[i].store = pick(work, mention->store, "store", is_store, mention->line);
 		if (domains[i].store == NULL)
 			return PN_FAILED;
@@ -268,6 +271,8 @@ static enum pn_status add_listeners(struct assembling *work)
 		listeners[i].address = mention->address;
 		listeners[i].instance = instance;
 		listeners[i].tls = mention->tls;
+		listeners[i].proxies = mention->proxies;
+		listeners[i].proxy_count = mention->proxy_count;
 	}
 	for (size_t i = 0; i < work->generation->instance_count; i++) {
 		const struct pn_instance *instance = work->uses[i].instance;
@@ -402,7 +407,9 @@ static enum pn_status load_policies(struct assembling *work)
 	size_t library_count = 0;
 
 	for (size_t i = 0; i < work->generation->instance_count; i++) {
-		if (work->uses[i].instance->module->lua_library != NULL)
+		const struct pn_module *module = work->uses[i].instance->module;
+
+		if (module->lua_library != NULL || module->cache != NULL)
 			libraries[library_count++] = work->uses[i];
 	}
 	if (config->policy_count == 0)
@@ -450,13 +457,76 @@ static void copy_limits(struct pn_generation *generation,
                         const struct pn_gateway_settings *settings)
 {
 	generation->hostname = settings->hostname;
+	generation->relay = settings->relay;
 	generation->data_directory = settings->data_directory;
 	generation->memory_per_message = settings->memory_per_message;
 	generation->max_header_size = settings->max_header_size;
 	generation->max_header_fields = settings->max_header_fields;
 	generation->max_hops = settings->max_hops;
+	generation->proxy_header_ms = settings->proxy_header_deadline;
+	generation->max_own_hops = settings->max_own_hops;
 	generation->store_deadline_ms = settings->store_deadline;
 	generation->auth_deadline_ms = settings->auth_deadline;
+}
+
+/* The store that keeps the queue: as the file says, else the first domain's, else the first. */
+static enum pn_status choose_home(struct assembling *work)
+{
+	struct pn_generation *generation = work->generation;
+	const char *name = work->config->settings.queue_store;
+
+	if (name[0] == '\0' && generation->domain_count > 0)
+		generation->home = generation->domains[0].store;
+	for (size_t i = 0; i < generation->instance_count && generation->home == NULL; i++) {
+		struct pn_instance *instance = work->uses[i].instance;
+
+		if (is_store(instance) && (name[0] == '\0' || strcmp(instance->name, name) == 0))
+			generation->home = instance;
+	}
+	if (generation->home == NULL && name[0] != '\0')
+		return pn_fail(work->error, "%s:1: queue_store = \"%s\": there is no such store",
+		               work->config->file, name);
+	return PN_OK;
+}
+
+/* How the queue is worked on; the first row of limits is for destinations that are not named. */
+static void copy_queue_limits(struct pn_generation *generation, const struct pn_config *config)
+{
+	const struct pn_gateway_settings *settings = &config->settings;
+	struct pn_queue_limits *queue = &generation->queue;
+	struct pn_destination_limits *rows = PN_ARENA_ARRAY(
+		generation->arena, config->destination_count + 1, struct pn_destination_limits);
+
+	rows[0] = (struct pn_destination_limits){
+		.name = "",
+		.connections = settings->destination_connections,
+		.messages_per_connection = settings->destination_messages_per_connection,
+		.messages_per_minute = settings->destination_messages_per_minute,
+	};
+	for (size_t i = 0; i < config->destination_count; i++) {
+		const struct pn_config_destination *mention = &config->destinations[i];
+
+		rows[i + 1] = (struct pn_destination_limits){
+			.name = mention->name,
+			.connections = mention->values.connections,
+			.messages_per_connection = mention->values.messages_per_connection,
+			.messages_per_minute = mention->values.messages_per_minute,
+		};
+	}
+	queue->destinations = rows;
+	queue->destination_count = config->destination_count + 1;
+	queue->connections = settings->queue_connections;
+	queue->memory_rows = settings->queue_memory;
+	queue->lifetime_ms = settings->queue_lifetime;
+	queue->bounce_lifetime_ms = settings->bounce_lifetime;
+	queue->delay_warning_ms = settings->delay_warning;
+	queue->delivery_deadline_ms = settings->delivery_deadline;
+	queue->idle_ms = settings->idle_connections;
+	queue->suspend_after = settings->suspend_after;
+	queue->max_recipients = settings->recipients_per_delivery;
+	queue->retry_count = config->retry_count;
+	memcpy(queue->retries_ms, config->retries_ms,
+	       config->retry_count * sizeof(*config->retries_ms));
 }
 
 static void free_config(void *origin)
@@ -484,9 +554,10 @@ enum pn_status pn_assemble(const char *config_path, const struct pn_assemble_set
 	work.assembly->config = work.config;
 	work.assembly->generation = work.generation;
 	copy_limits(work.generation, &work.config->settings);
+	copy_queue_limits(work.generation, work.config);
 	if (add_instances(&work) != PN_OK || add_domains(&work) != PN_OK ||
 	    add_listeners(&work) != PN_OK || add_certificates(&work) != PN_OK ||
-	    add_chains(&work) != PN_OK) {
+	    choose_home(&work) != PN_OK || add_chains(&work) != PN_OK) {
 		pn_generation_drop(&work.generation);
 		return PN_FAILED;
 	}

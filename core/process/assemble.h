@@ -16,6 +16,8 @@ struct pn_bound_listener {
 	const char *address;
 	struct pn_instance *instance;
 	enum pn_listen_tls tls;
+	const struct pn_network *proxies;
+	size_t proxy_count;
 };
 
 struct pn_assembly {

@@ -51,8 +51,10 @@ enum pn_status pn_channel_send(int channel, int descriptor, const char *format, 
 			return PN_OK;
 		if (errno == EINTR)
 			continue;
-		if (errno != EAGAIN || poll(&wait, 1, SEND_WAIT_MS) <= 0)
+		if (errno != EAGAIN)
 			return PN_FAILED;
+		if (poll(&wait, 1, SEND_WAIT_MS) <= 0)
+			return PN_TIMEOUT;
 	}
 }
 

@@ -21,7 +21,8 @@ struct pn_packet {
 	int descriptor;                     /* or -1; the receiver's to close */
 };
 
-/* Blocking is not expected: a peer that does not read for long is broken. PN_FAILED: it is gone. */
+/* Blocking is not expected: PN_TIMEOUT: a peer that does not read for long is broken. PN_FAILED: it is
+ * gone. */
 PN_MUST_CHECK enum pn_status pn_channel_send(int channel, int descriptor, const char *format, ...)
 	PN_PRINTF(3, 4);
 

@@ -10,18 +10,50 @@
 
 #include "config/reference.h"
 #include "io/file.h"
+#include "policy/lexer.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_FILE_SIZE = 64 * 1024 * 1024 };
+enum { MAX_FILE_SIZE = 256 * 1024 * 1024 };
 
 static int fail(const struct pn_error *error)
 {
 	fprintf(stderr, "postern: %s\n", error->text);
 	return 1;
+}
+
+static void provide(const char *path)
+{
+	struct pn_error error;
+	int descriptor;
+
+	/* What cannot be read is told, with its line, by those who load it. */
+	if (pn_file_snapshot(path, MAX_FILE_SIZE, &descriptor, &error) == PN_OK)
+		pn_file_provide(path, descriptor);
+}
+
+/* A policy, and the tables that it names in plain words. It is read, and not run. */
+static void provide_policy(const char *path)
+{
+	struct pn_arena *arena = pn_arena_new();
+	struct pn_lua_lexer lexer;
+	struct pn_slice text, name;
+	struct pn_error error;
+
+	provide(path);
+	if (pn_file_read(path, MAX_FILE_SIZE, arena, &text, &error) == PN_OK) {
+		pn_lua_lexer_init(&lexer, text);
+		while (pn_policy_table_name(&lexer, &name)) {
+			const char *table = pn_policy_table_path(arena, path, name);
+
+			if (table != NULL)
+				provide(table);
+		}
+	}
+	pn_arena_free(&arena);
 }
 
 /*
@@ -44,12 +76,8 @@ static enum pn_status become_unprivileged(const char *path, struct pn_error *err
 		status = pn_file_snapshot(config->file, MAX_FILE_SIZE, &descriptor, error);
 	if (status == PN_OK)
 		pn_file_provide(config->file, descriptor);
-	/* A policy that cannot be read is told, with its line, by those who load it. */
-	for (size_t i = 0; status == PN_OK && i < config->policy_count; i++) {
-		if (pn_file_snapshot(config->policies[i].path, MAX_FILE_SIZE, &descriptor, error) ==
-		    PN_OK)
-			pn_file_provide(config->policies[i].path, descriptor);
-	}
+	for (size_t i = 0; status == PN_OK && i < config->policy_count; i++)
+		provide_policy(config->policies[i].path);
 	pn_config_free(&config);
 	if (status == PN_OK && pn_user_become(&user) != PN_OK)
 		status = pn_fail_errno(error, errno, "cannot become the user of the configuration");

@@ -4,21 +4,23 @@
  * control socket, or reads its history.
  */
 #include "config/config.h"
+#include "process/ask.h"
 #include "process/command.h"
 #include "process/worker.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { STOP_WAIT_MS = 10 * 60 * 1000 };
+enum {
+	STATUS_WAIT_MS = 15 * 1000,
+	CHANGE_WAIT_MS = 2 * 60 * 1000, /* the master may be at work on a check of a minute */
+	STOP_WAIT_MS = 10 * 60 * 1000,
+	ANSWER_LIMIT = 1024 * 1024,
+};
 
 static int fail(const struct pn_error *error)
 {
@@ -26,51 +28,33 @@ static int fail(const struct pn_error *error)
 	return 1;
 }
 
-static int connect_to(const char *path)
+/* A reload takes as long as the check of the configuration and the workers may take. */
+static uint64_t deadline_of(const char *command, const struct pn_gateway_settings *settings)
 {
-	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (descriptor < 0 || strlen(path) >= sizeof(name.sun_path)) {
-		errno = ENAMETOOLONG;
-	} else {
-		memcpy(name.sun_path, path, strlen(path) + 1);
-		if (connect(descriptor, (const struct sockaddr *)&name, sizeof(name)) == 0)
-			return descriptor;
-	}
-	if (descriptor >= 0)
-		close(descriptor);
-	return -1;
+	if (strncmp(command, "status", 6) == 0)
+		return STATUS_WAIT_MS;
+	return CHANGE_WAIT_MS + settings->reload_deadline;
 }
 
-/* Sends the command and prints the answer; 1 where it begins with "failed". */
-static int converse(const char *path, const char *command)
+/* Sends the command and prints the answer. */
+static int converse(const struct pn_gateway_settings *settings, const char *command)
 {
-	char answer[64 * 1024];
-	size_t size = 0;
-	ssize_t got;
-	int descriptor = connect_to(path);
+	const struct pn_ask ask = {
+		.control_socket = settings->control_socket,
+		.command = command,
+		.deadline_ms = deadline_of(command, settings),
+		.may_repeat = strncmp(command, "status", 6) == 0,
+	};
+	struct pn_buffer answer;
+	struct pn_error error;
+	enum pn_status status;
 
-	if (descriptor < 0) {
-		fprintf(stderr,
-		        "postern: no gateway answers at %s (%s): is it running, and is this its "
-		        "configuration?\n",
-		        path, strerror(errno));
-		return 1;
-	}
-	if (dprintf(descriptor, "%s\n", command) < 0)
-		return 1;
-	while (size < sizeof(answer) - 1 &&
-	       (got = read(descriptor, answer + size, sizeof(answer) - 1 - size)) > 0)
-		size += (size_t)got;
-	answer[size] = '\0';
-	close(descriptor);
-	if (strncmp(answer, "failed ", 7) == 0) {
-		fprintf(stderr, "postern: %s", answer + 7);
-		return 1;
-	}
-	fputs(answer, stdout);
-	return size > 0 ? 0 : 1;
+	pn_buffer_init(&answer, ANSWER_LIMIT);
+	status = pn_ask(&ask, &answer, &error);
+	if (status == PN_OK)
+		fwrite(answer.data, 1, answer.size, stdout);
+	pn_buffer_clear(&answer);
+	return status == PN_OK ? 0 : fail(&error);
 }
 
 /* Until the master let go of its lock: then everything is closed. */
@@ -107,7 +91,7 @@ int pn_command_control(const struct pn_arguments *arguments)
 		return fail(&error);
 	snprintf(command, sizeof(command), "%s%s", arguments->words[0],
 	         arguments->json && strcmp(arguments->words[0], "status") == 0 ? " json" : "");
-	status = converse(config->settings.control_socket, command);
+	status = converse(&config->settings, command);
 	if (status == 0 && strcmp(arguments->words[0], "stop") == 0)
 		status = wait_for_end(config->settings.data_directory);
 	pn_config_free(&config);

@@ -5,6 +5,8 @@
 #include "process/assemble.h"
 #include "process/command.h"
 
+#include <postern/source.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +42,7 @@ static void print_provides(const struct pn_module *module)
 	             {module->directory, "directory"}, {module->authentication, "authentication"},
 	             {module->transport, "transport"}, {module->check, "check"},
 	             {module->cache, "cache"},         {module->lua_library, "lua library"},
-	             {module->hooks, "hooks"}};
+	             {module->source, "source"},       {module->hooks, "hooks"}};
 	bool is_first = true;
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -122,6 +124,9 @@ static int describe(const struct pn_arguments *arguments)
 	       loaded->module.abi_major, loaded->module.abi_minor);
 	print_provides(&loaded->module);
 	putchar('\n');
+	if (loaded->module.source != NULL)
+		printf("\nSource: postern import %s ACCOUNT %s\n%s\n", loaded->module.source->name,
+		       loaded->module.source->usage, loaded->module.source->summary);
 	pn_buffer_init(&options, 1024 * 1024);
 	if (loaded->module.options != NULL &&
 	    pn_options_markdown(loaded->module.options, loaded->module.option_size, &options) ==

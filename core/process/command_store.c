@@ -7,7 +7,6 @@
 #include "io/loop.h"
 #include "process/assemble.h"
 #include "process/command.h"
-#include "process/export.h"
 
 #include <postern/store.h>
 
@@ -69,8 +68,6 @@ static enum pn_status run(const struct pn_arguments *arguments, struct pn_instan
 		return store->checkpoint(instance->state, error);
 	if (strcmp(what, "compact") == 0 && store->compact != NULL)
 		return store->compact(instance->state, &report, error);
-	if (strcmp(what, "export") == 0)
-		return pn_export_maildir(store, instance->state, arguments->output, error);
 	return pn_fail(error, "this store cannot do that");
 }
 
@@ -84,6 +81,15 @@ static bool is_known(const struct pn_arguments *arguments)
 			return strcmp(words[i], "export") != 0 || arguments->output != NULL;
 	}
 	return false;
+}
+
+/* The same as `postern export DIRECTORY`. */
+static int export_store(const struct pn_arguments *arguments)
+{
+	struct pn_arguments of_export = *arguments;
+
+	of_export.words[0] = arguments->output;
+	return pn_command_export(&of_export);
 }
 
 int pn_command_store(const struct pn_arguments *arguments)
@@ -102,6 +108,8 @@ int pn_command_store(const struct pn_arguments *arguments)
 		      stderr);
 		return 2;
 	}
+	if (strcmp(arguments->words[0], "export") == 0)
+		return export_store(arguments);
 	if (pn_assemble(arguments->config, &settings, &assembly, &error) != PN_OK ||
 	    pn_loop_new(&error) != PN_OK)
 		return fail(&error);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control worker: a small web server for /health and /metrics (read-only),
- * and the control socket for the commands status, reload and stop. It asks the
- * master for what only the master can do, and keeps house. Loop thread.
+ * The control worker: the control socket, for the commands of `postern` that ask or
+ * tell the gateway something, and housekeeping. It asks the master for what only
+ * the master can do. A command that was taken is answered, also while the worker
+ * stops. Loop thread.
  */
 #include "process/worker.h"
 
@@ -10,9 +11,9 @@
 #include <postern/log.h>
 
 #include "io/loop.h"
+#include "store/watch.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,10 +21,12 @@
 
 enum {
 	MAX_CLIENTS = 16,
-	COMMAND_SIZE = 256,
+	COMMAND_SIZE = 512,
+	COMMAND_MS = 5000, /* for a client to say what it wants */
+	LINGER_MS = 500,   /* the same, when the worker stops */
 	HOUSE_MS = 60 * 1000,
 	STARVED_MS = 1000,
-	ANSWER_SIZE = 64 * 1024
+	ANSWER_SIZE = 256 * 1024
 };
 
 /* One connection to the control socket. */
@@ -33,135 +36,36 @@ struct control_client {
 	unsigned id; /* so that a late result finds the right one, or nobody */
 	char command[COMMAND_SIZE];
 	size_t size;
+	bool is_asking;            /* the master, whose answer it waits for */
+	struct pn_timer *deadline; /* for the command */
 };
 
 static struct {
-	struct MHD_Daemon *http;
-	struct pn_watch *http_watch;
-	struct pn_timer *http_timer;
-	char *http_address;
 	struct pn_watch *socket_watch;
 	int socket;
 	struct control_client *clients[MAX_CLIENTS];
 	unsigned next_id;
 	struct pn_timer *house_timer;
+	uint32_t suspects_saved; /* what of their changes is in the file */
+	void (*finished)(void);  /* it stops: no more clients are taken, and these end first */
+	struct pn_timer *linger;
 } control = {.socket = -1};
 
-/* ---- the web server ---- */
-
-static enum MHD_Result respond(struct MHD_Connection *connection, unsigned code, const char *type,
-                               struct pn_slice body)
-{
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-		body.size, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
-	enum MHD_Result result;
-
-	if (response == NULL)
-		return MHD_NO;
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	result = MHD_queue_response(connection, code, response);
-	MHD_destroy_response(response);
-	return result;
-}
-
-static enum MHD_Result answer_request(void *user, struct MHD_Connection *connection,
-                                      const char *url, const char *method, const char *version,
-                                      const char *upload, size_t *upload_size, void **state)
-{
-	struct pn_buffer body;
-	enum MHD_Result result;
-
-	(void)user;
-	(void)version;
-	(void)upload;
-	(void)state;
-	*upload_size = 0;
-	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-		return respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain",
-		               PN_SLICE("only GET\n"));
-	pn_buffer_init(&body, ANSWER_SIZE);
-	if (strcmp(url, "/health") == 0) {
-		bool healthy = pn_status_is_healthy(pn_worker.shared);
-
-		pn_status_write(pn_worker.shared, true, &body);
-		result = respond(connection, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-		                 "application/json", pn_buffer_slice(&body));
-	} else if (strcmp(url, "/metrics") == 0) {
-		pn_metrics_write(pn_worker.shared, &body);
-		result = respond(connection, MHD_HTTP_OK, "text/plain; version=0.0.4",
-		                 pn_buffer_slice(&body));
-	} else {
-		result = respond(connection, MHD_HTTP_NOT_FOUND, "text/plain",
-		                 PN_SLICE("try /health or /metrics\n"));
-	}
-	pn_buffer_clear(&body);
-	return result;
-}
-
-static void run_http(void)
-{
-	MHD_UNSIGNED_LONG_LONG timeout;
-
-	MHD_run(control.http);
-	if (MHD_get_timeout(control.http, &timeout) == MHD_YES)
-		pn_timer_set(control.http_timer, timeout);
-	else
-		pn_timer_stop(control.http_timer);
-}
-
-static void http_ready(void *user, int events)
-{
-	(void)user;
-	(void)events;
-	run_http();
-}
-
-static void http_timed(void *user)
-{
-	(void)user;
-	run_http();
-}
-
-static void stop_http(void)
-{
-	if (control.http == NULL)
-		return;
-	pn_watch_free(&control.http_watch, false);
-	pn_timer_free(&control.http_timer);
-	close(MHD_quiesce_daemon(control.http)); /* our copy; the socket is the master's */
-	MHD_stop_daemon(control.http);
-	control.http = NULL;
-	free(control.http_address);
-}
-
-static enum pn_status start_http(const char *address, struct pn_error *error)
-{
-	const union MHD_DaemonInfo *info;
-	int descriptor;
-
-	if (control.http != NULL && strcmp(control.http_address, address) == 0)
-		return PN_OK;
-	stop_http();
-	if (address[0] == '\0' || (descriptor = pn_listening_descriptor(address)) < 0)
-		return PN_OK;
-	control.http = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer_request, NULL,
-	                                MHD_OPTION_LISTEN_SOCKET, dup(descriptor),
-	                                MHD_OPTION_CONNECTION_LIMIT, 64u,
-	                                MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
-	if (control.http == NULL)
-		return pn_fail(error, "cannot serve the control page on %s", address);
-	control.http_address = strdup(address);
-	info = MHD_get_daemon_info(control.http, MHD_DAEMON_INFO_EPOLL_FD);
-	if (info == NULL ||
-	    pn_watch_new(info->epoll_fd, http_ready, NULL, &control.http_watch, error) != PN_OK)
-		return pn_fail(error, "cannot watch the control page on %s", address);
-	pn_watch_set(control.http_watch, PN_WATCH_READ);
-	control.http_timer = pn_timer_new(http_timed, NULL);
-	return PN_OK;
-}
-
 /* ---- the control socket ---- */
+
+static void finish_when_idle(void)
+{
+	void (*finished)(void) = control.finished;
+
+	for (size_t i = 0; i < MAX_CLIENTS; i++) {
+		if (control.clients[i] != NULL)
+			return;
+	}
+	if (finished == NULL || !pn_control_page_is_idle())
+		return;
+	control.finished = NULL;
+	finished();
+}
 
 static void end_client(struct control_client *client)
 {
@@ -169,15 +73,43 @@ static void end_client(struct control_client *client)
 		if (control.clients[i] == client)
 			control.clients[i] = NULL;
 	}
+	pn_timer_free(&client->deadline);
 	pn_watch_free(&client->watch, true);
 	free(client);
+	finish_when_idle();
+}
+
+static void say(int descriptor, struct pn_slice text)
+{
+	(void)!send(descriptor, text.data, text.size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* Answers are small: what a client does not read at once into its socket buffer is its loss. */
 static void answer_client(struct control_client *client, struct pn_slice text)
 {
-	(void)!send(client->descriptor, text.data, text.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	say(client->descriptor, text);
 	end_client(client);
+}
+
+static void client_is_late(void *user)
+{
+	answer_client(user, PN_SLICE("failed no command came in time\n"));
+}
+
+/* A command of `postern` wrote to the store: who watches what it changed hears of it. */
+static void run_notice(const char *command, struct pn_buffer *answer)
+{
+	static const char changed[] = "changed ";
+	const char *text = "ok\n";
+
+	if (strncmp(command, changed, sizeof(changed) - 1) == 0)
+		pn_watch_changed(pn_slice_of(command + sizeof(changed) - 1), NULL);
+	else if (strcmp(command, "edited") == 0)
+		pn_bus_edited();
+	else
+		text = "failed this gateway does not know that command: is it of another "
+		       "version?\n";
+	(void)!pn_buffer_append(answer, pn_slice_of(text));
 }
 
 static void run_command(struct control_client *client)
@@ -189,6 +121,8 @@ static void run_command(struct control_client *client)
 		if (pn_channel_send(PN_CHANNEL_DESCRIPTOR, -1, "ask\n%u\n%s", client->id,
 		                    client->command) != PN_OK)
 			answer_client(client, PN_SLICE("failed the master does not answer\n"));
+		else
+			client->is_asking = true;
 		return;
 	}
 	pn_buffer_init(&answer, ANSWER_SIZE);
@@ -196,8 +130,10 @@ static void run_command(struct control_client *client)
 		pn_status_write(pn_worker.shared, false, &answer);
 	else if (strcmp(client->command, "status json") == 0)
 		pn_status_write(pn_worker.shared, true, &answer);
+	else if (strcmp(client->command, "top") == 0)
+		pn_top_write(pn_worker.shared, &answer);
 	else
-		(void)!pn_buffer_print(&answer, "failed unknown command\n");
+		run_notice(client->command, &answer);
 	answer_client(client, pn_buffer_slice(&answer));
 	pn_buffer_clear(&answer);
 }
@@ -237,6 +173,7 @@ static void client_ready(void *user, int events)
 		return;
 	*end = '\0';
 	pn_watch_set(client->watch, 0);
+	pn_timer_stop(client->deadline);
 	run_command(client);
 }
 
@@ -271,6 +208,11 @@ static void client_waits(void *user, int events)
 	while (place < MAX_CLIENTS && control.clients[place] != NULL)
 		place++;
 	if (place == MAX_CLIENTS || !may_command(descriptor)) {
+		say(descriptor,
+		    place == MAX_CLIENTS
+		            ? PN_SLICE("failed too many commands are at work: try again\n")
+		            : PN_SLICE("failed only root and the user of the gateway may command "
+		                       "it\n"));
 		close(descriptor);
 		return;
 	}
@@ -280,12 +222,57 @@ static void client_waits(void *user, int events)
 	client->descriptor = descriptor;
 	client->id = ++control.next_id;
 	if (pn_watch_new(descriptor, client_ready, client, &client->watch, &error) != PN_OK) {
+		pn_log(PN_LOG_ERROR, "control", "%s", error.text);
+		say(descriptor, PN_SLICE("failed the gateway cannot watch the connection\n"));
 		close(descriptor);
 		free(client);
 		return;
 	}
 	control.clients[place] = client;
+	client->deadline = pn_timer_new(client_is_late, client);
+	pn_timer_set(client->deadline, COMMAND_MS);
 	pn_watch_set(client->watch, PN_WATCH_READ);
+}
+
+/* ---- suspects ---- */
+
+/* What the master counted must outlive the gateway. */
+static bool save_suspects(void)
+{
+	struct pn_suspects *suspects = &pn_worker.shared->suspects;
+	uint32_t changes = atomic_load(&suspects->changes);
+	struct pn_error error;
+
+	if (pn_worker.current == NULL || changes == control.suspects_saved)
+		return false;
+	if (pn_suspects_save(suspects, pn_worker.current->config->settings.data_directory,
+	                     &error) != PN_OK) {
+		pn_log(PN_LOG_ERROR, "suspects", "%s", error.text);
+		return false;
+	}
+	control.suspects_saved = changes;
+	return true;
+}
+
+/* The master woke everybody when a worker died. */
+void pn_control_save_suspects(void)
+{
+	const struct pn_suspects *suspects = &pn_worker.shared->suspects;
+
+	if (save_suspects())
+		pn_log(PN_LOG_ERROR, "suspects",
+		       "a worker died while a message was at work; %u messages are set aside, %u "
+		       "hooks are disabled",
+		       pn_suspects_count(suspects), atomic_load(&suspects->disabled_count));
+}
+
+static void load_suspects(const struct pn_assembly *assembly)
+{
+	struct pn_error error;
+
+	if (pn_suspects_load(&pn_worker.shared->suspects, assembly->config->settings.data_directory,
+	                     &error) != PN_OK)
+		pn_log(PN_LOG_ERROR, "suspects", "%s", error.text);
 }
 
 /* ---- housekeeping ---- */
@@ -296,6 +283,7 @@ static void keep_house(void *unused)
 	char directory[600];
 
 	(void)unused;
+	pn_control_save_suspects();
 	if (control.socket_watch != NULL)
 		pn_watch_set(control.socket_watch, PN_WATCH_READ);
 	snprintf(directory, sizeof(directory), "%s/history", settings->data_directory);
@@ -308,6 +296,9 @@ enum pn_status pn_control_use(const struct pn_assembly *assembly, struct pn_erro
 	const char *address = assembly->config->settings.control;
 	enum pn_status status;
 
+	load_suspects(assembly);
+	/* What one before us may not have come to; it is no news. */
+	(void)save_suspects();
 	if (control.socket_watch == NULL) {
 		control.socket = pn_listening_descriptor("control-socket");
 		if (control.socket >= 0 && pn_watch_new(control.socket, client_waits, NULL,
@@ -318,20 +309,49 @@ enum pn_status pn_control_use(const struct pn_assembly *assembly, struct pn_erro
 		control.house_timer = pn_timer_new(keep_house, NULL);
 		pn_timer_set(control.house_timer, HOUSE_MS);
 	}
-	status = start_http(address, error);
+	status = pn_control_page_use(address, error);
 	/* What the edge workers listen to is none of ours: held here, it would outlive its removal.
 	 */
 	pn_listening_keep_only("control-socket", address);
 	return status;
 }
 
+/* ---- the end ---- */
+
+/* Connections of the web server that are kept open end with it. */
+static void linger_no_longer(void *unused)
+{
+	(void)unused;
+	pn_control_page_stop();
+	finish_when_idle();
+}
+
+void pn_control_finish(void (*finished)(void))
+{
+	control.finished = finished;
+	pn_watch_free(&control.socket_watch, false);
+	for (size_t i = 0; i < MAX_CLIENTS; i++) {
+		if (control.clients[i] != NULL && !control.clients[i]->is_asking)
+			pn_timer_set(control.clients[i]->deadline, LINGER_MS);
+	}
+	pn_control_page_close(finish_when_idle);
+	control.linger = pn_timer_new(linger_no_longer, NULL);
+	pn_timer_set(control.linger, LINGER_MS);
+	finish_when_idle();
+}
+
 void pn_control_stop(void)
 {
-	stop_http();
+	control.finished = NULL;
+	pn_control_page_stop();
 	pn_watch_free(&control.socket_watch, false);
 	pn_timer_free(&control.house_timer);
+	pn_timer_free(&control.linger);
 	for (size_t i = 0; i < MAX_CLIENTS; i++) {
 		if (control.clients[i] != NULL)
-			end_client(control.clients[i]);
+			answer_client(control.clients[i],
+			              PN_SLICE("failed the control worker stopped before the "
+			                       "answer was there: `postern status` tells which "
+			                       "generation is in use\n"));
 	}
 }

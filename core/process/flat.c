@@ -43,6 +43,13 @@ void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 		write_text(out, "file", config->certificates[i].chain_path);
 	for (size_t i = 0; i < config->policy_count; i++)
 		write_text(out, "file", config->policies[i].path);
+	for (size_t i = 0; assembly->generation->policies != NULL; i++) {
+		const char *table = pn_policy_table(assembly->generation->policies, i);
+
+		if (table == NULL)
+			break;
+		write_text(out, "file", table);
+	}
 	write_text(out, "user", settings->user);
 	write_text(out, "group", settings->group);
 	write_text(out, "data_directory", settings->data_directory);
@@ -52,6 +59,8 @@ void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 	write_number(out, "edge_workers",
 	             settings->edge_workers > 0 ? settings->edge_workers
 	                                        : (uint64_t)(processors > 0 ? processors : 1));
+	write_number(out, "queue_workers",
+	             assembly->generation->home == NULL ? 0 : settings->queue_workers);
 	write_number(out, "watchdog", settings->watchdog);
 	write_number(out, "stop_grace", settings->stop_grace);
 	write_number(out, "reload_deadline", settings->reload_deadline);
@@ -101,6 +110,7 @@ static void take_line(struct pn_flat *flat, const char *word, const char *value)
 		const char *word;
 		uint64_t *number;
 	} numbers[] = {{"edge_workers", &flat->edge_workers},
+	               {"queue_workers", &flat->queue_workers},
 	               {"watchdog", &flat->watchdog_ms},
 	               {"stop_grace", &flat->stop_grace_ms},
 	               {"reload_deadline", &flat->reload_deadline_ms}};

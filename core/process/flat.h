@@ -33,6 +33,7 @@ struct pn_flat {
 	const char *control_socket;
 	const char *welcome;
 	uint64_t edge_workers;
+	uint64_t queue_workers; /* 0: there is no store that has a queue */
 	uint64_t watchdog_ms;
 	uint64_t stop_grace_ms;
 	uint64_t reload_deadline_ms;

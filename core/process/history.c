@@ -8,6 +8,7 @@
 #include <postern/clock.h>
 #include <postern/text.h>
 
+#include "base/utf8.h"
 #include "io/log.h"
 
 #include <dirent.h>
@@ -64,6 +65,34 @@ void pn_history_keep_house(const char *directory, uint64_t max_age_ms, uint64_t 
 
 /* ---- explain ---- */
 
+/* Values were escaped when they were written; jansson gives them back as UTF-8, so control
+ * characters are made visible again here. NULL where something else wrote the line. */
+static void print_text(const char *text, FILE *out)
+{
+	struct pn_slice rest = pn_slice_of(text == NULL ? "?" : text);
+
+	while (rest.size > 0) {
+		uint32_t code_point;
+		size_t size = pn_utf8_next(rest, &code_point);
+
+		if (size == 0 || pn_utf8_is_control(code_point))
+			fputc('?', out);
+		else
+			fwrite(rest.data, 1, size, out);
+		rest = pn_slice_behind(rest, size == 0 ? 1 : size);
+	}
+}
+
+/* "a value of the object", filled up to a width. */
+static void print_member(const json_t *object, const char *name, int width, FILE *out)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	print_text(text, out);
+	for (int column = text == NULL ? 1 : (int)strlen(text); column < width; column++)
+		fputc(' ', out);
+}
+
 static void print_hook(const json_t *hook, FILE *out)
 {
 	const char *about = json_string_value(json_object_get(hook, "about"));
@@ -71,18 +100,28 @@ static void print_hook(const json_t *hook, FILE *out)
 	const char *text = json_string_value(json_object_get(hook, "text"));
 	const char *mode = json_string_value(json_object_get(hook, "mode"));
 
-	fprintf(out, "    %-20s %-10s %s", json_string_value(json_object_get(hook, "stage")),
-	        json_string_value(json_object_get(hook, "verdict")),
-	        json_string_value(json_object_get(hook, "hook")));
-	if (mode != NULL && strcmp(mode, "decide") != 0)
-		fprintf(out, " [%s]", mode);
-	if (about != NULL)
-		fprintf(out, " for %s", about);
-	if (text != NULL)
-		fprintf(out, ": %lld %s",
-		        (long long)json_integer_value(json_object_get(hook, "code")), text);
-	if (failure != NULL)
-		fprintf(out, " FAILED: %s", failure);
+	fputs("    ", out);
+	print_member(hook, "stage", 21, out);
+	print_member(hook, "verdict", 11, out);
+	print_member(hook, "hook", 0, out);
+	if (mode != NULL && strcmp(mode, "decide") != 0) {
+		fputs(" [", out);
+		print_text(mode, out);
+		fputs("]", out);
+	}
+	if (about != NULL) {
+		fputs(" for ", out);
+		print_text(about, out);
+	}
+	if (text != NULL) {
+		fprintf(out, ": %lld ",
+		        (long long)json_integer_value(json_object_get(hook, "code")));
+		print_text(text, out);
+	}
+	if (failure != NULL) {
+		fputs(" FAILED: ", out);
+		print_text(failure, out);
+	}
 	fprintf(out, " (%lld us, %lld us with waiting)\n",
 	        (long long)json_integer_value(json_object_get(hook, "cpu_us")),
 	        (long long)json_integer_value(json_object_get(hook, "wall_us")));
@@ -90,14 +129,18 @@ static void print_hook(const json_t *hook, FILE *out)
 
 static void print_recipient(const json_t *recipient, FILE *out)
 {
-	const char *account = json_string_value(json_object_get(recipient, "account"));
-	const char *mailbox = json_string_value(json_object_get(recipient, "mailbox"));
-
-	fprintf(out, "    to %s: %s", json_string_value(json_object_get(recipient, "address")),
-	        json_string_value(json_object_get(recipient, "fate")));
-	if (mailbox != NULL)
-		fprintf(out, " in %s of %s as UID %lld", mailbox, account == NULL ? "?" : account,
+	fputs("    to ", out);
+	print_member(recipient, "address", 0, out);
+	fputs(": ", out);
+	print_member(recipient, "fate", 0, out);
+	if (json_is_string(json_object_get(recipient, "mailbox"))) {
+		fputs(" in ", out);
+		print_member(recipient, "mailbox", 0, out);
+		fputs(" of ", out);
+		print_member(recipient, "account", 0, out);
+		fprintf(out, " as UID %lld",
 		        (long long)json_integer_value(json_object_get(recipient, "uid")));
+	}
 	fputc('\n', out);
 }
 
@@ -107,23 +150,16 @@ static void print_list(const json_t *list, void (*print)(const json_t *item, FIL
 		print(json_array_get(list, i), out);
 }
 
-/* Values were escaped when they were written; jansson gives them back as UTF-8, so control
- * characters are made visible again here. */
-static void print_text(const char *text, FILE *out)
-{
-	char room[2048];
-
-	fputs(pn_text_printable(room, sizeof(room), pn_slice_of(text)), out);
-}
-
 static void print_event(const json_t *event, FILE *out)
 {
 	static const char *const told[] = {"time", "event", "level", "hooks", "recipients"};
 	const char *key;
 	json_t *value;
 
-	fprintf(out, "%s %s\n", json_string_value(json_object_get(event, "time")),
-	        json_string_value(json_object_get(event, "event")));
+	print_member(event, "time", 0, out);
+	fputc(' ', out);
+	print_member(event, "event", 0, out);
+	fputc('\n', out);
 	json_object_foreach((json_t *)(uintptr_t)event, key, value)
 	{
 		bool is_told = false;
@@ -132,7 +168,9 @@ static void print_event(const json_t *event, FILE *out)
 			is_told = is_told || strcmp(key, told[i]) == 0;
 		if (is_told)
 			continue;
-		fprintf(out, "  %s: ", key);
+		fputs("  ", out);
+		print_text(key, out);
+		fputs(": ", out);
 		if (json_is_string(value)) {
 			print_text(json_string_value(value), out);
 		} else {

@@ -5,11 +5,14 @@
  */
 #include "process/worker.h"
 
+#include "base/network.h"
 #include "io/listener.h"
+#include "session/proxied.h"
 #include "session/session.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct listening {
@@ -19,9 +22,14 @@ struct listening {
 	struct pn_listener *listener;
 	struct pn_instance *instance; /* of the generation in use; NULL: not listened to */
 	enum pn_listen_tls tls;
+	const struct pn_network *proxies; /* of the generation in use */
+	size_t proxy_count;
 };
 
+enum { SPARE_DESCRIPTORS = 256 };
+
 static struct listening listenings[PN_MAX_LISTENERS];
+static size_t listening_limit; /* sessions of this worker, in the generation in use */
 
 /* Places do not move: listeners hold pointers to them. */
 static struct listening *find(const char *address)
@@ -85,12 +93,41 @@ static bool is_over_share(size_t own)
 	return workers > 1 && own > total / workers + 8;
 }
 
+/* The store, the resolver and lookups need descriptors too: sessions leave them some. */
+static size_t most_sessions(const struct pn_assembly *assembly)
+{
+	size_t configured = assembly->config->settings.max_sessions;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+	    configured + SPARE_DESCRIPTORS <= limit.rlim_cur)
+		return configured;
+	return limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
+	                                              : limit.rlim_cur / 2;
+}
+
 static bool is_welcome(void *user)
 {
 	size_t own = pn_session_count();
 
 	(void)user;
-	return own < pn_worker.current->config->settings.max_sessions && !is_over_share(own);
+	return own < listening_limit && !is_over_share(own);
+}
+
+/* Only those say whom they speak for that the configuration trusts. */
+static bool is_proxy(const struct listening *listening, const struct sockaddr *peer)
+{
+	char text[PN_ADDRESS_TEXT_SIZE];
+	uint16_t port;
+
+	if (listening->proxy_count == 0)
+		return false;
+	pn_socket_text(peer, text, &port);
+	for (size_t i = 0; i < listening->proxy_count; i++) {
+		if (pn_network_has(&listening->proxies[i], text))
+			return true;
+	}
+	return false;
 }
 
 static void accepted(void *user, int descriptor, const struct sockaddr *peer)
@@ -106,13 +143,22 @@ static void accepted(void *user, int descriptor, const struct sockaddr *peer)
 		.tls_allowed = listening->tls == PN_LISTEN_STARTTLS,
 	};
 
-	pn_session_accept(&connection);
+	if (is_proxy(listening, peer))
+		pn_proxied_accept(&connection);
+	else
+		pn_session_accept(&connection);
 	atomic_store(&pn_worker.slot->counters.sessions_open, pn_session_count());
 	atomic_fetch_add(&pn_worker.slot->counters.sessions_total, 1);
 }
 
 enum pn_status pn_listening_use(const struct pn_assembly *assembly, struct pn_error *error)
 {
+	listening_limit = most_sessions(assembly);
+	if (listening_limit < assembly->config->settings.max_sessions)
+		pn_log(PN_LOG_WARNING, "accept",
+		       "max_sessions is %u, but only %zu are taken: this process may have no more "
+		       "descriptors; raise its limit (ulimit -n, LimitNOFILE)",
+		       (unsigned)assembly->config->settings.max_sessions, listening_limit);
 	for (size_t i = 0; i < PN_MAX_LISTENERS; i++)
 		listenings[i].instance = NULL;
 	for (size_t i = 0; i < assembly->listener_count; i++) {
@@ -123,6 +169,8 @@ enum pn_status pn_listening_use(const struct pn_assembly *assembly, struct pn_er
 			continue;
 		listening->instance = bound->instance;
 		listening->tls = bound->tls;
+		listening->proxies = bound->proxies;
+		listening->proxy_count = bound->proxy_count;
 		listening->label = bound->address;
 	}
 	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {

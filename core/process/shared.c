@@ -107,6 +107,12 @@ uint32_t pn_shared_count_address(struct pn_shared *shared, struct pn_slot *own, 
 	return sum;
 }
 
+const struct pn_running *pn_shared_running(const struct pn_slot *slot)
+{
+	return atomic_load_explicit(&slot->has_fault, memory_order_acquire) != 0 ? &slot->fault
+	                                                                         : &slot->running;
+}
+
 void pn_shared_clear_slot(struct pn_slot *slot)
 {
 	for (size_t i = 0; i < PN_ADDRESS_BUCKETS; i++) {
@@ -114,8 +120,12 @@ void pn_shared_clear_slot(struct pn_slot *slot)
 		atomic_store(&slot->addresses[i].count, 0);
 	}
 	memset(&slot->running, 0, sizeof(slot->running));
+	memset(&slot->fault, 0, sizeof(slot->fault));
+	atomic_store(&slot->has_fault, 0);
 	memset(&slot->counters, 0, sizeof(slot->counters));
+	memset(&slot->costs, 0, sizeof(slot->costs));
 	atomic_store(&slot->watches, 0);
+	atomic_store(&slot->queue_told, 0);
 	atomic_store(&slot->heartbeat_ms, 0);
 	atomic_store(&slot->pid, 0);
 }

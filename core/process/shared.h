@@ -11,6 +11,8 @@
 #include <postern/error.h>
 #include <postern/module.h>
 
+#include "process/suspects.h"
+#include "session/costs.h"
 #include "session/running.h"
 
 #include <stdatomic.h>
@@ -32,6 +34,17 @@ struct pn_counters {
 	_Atomic uint64_t tickets_open;
 	_Atomic uint64_t longest_turn_us;
 	_Atomic uint64_t generation;
+
+	/* Of a queue worker; see struct pn_queue_counts. */
+	_Atomic uint64_t queue_total;
+	_Atomic uint64_t queue_in_memory;
+	_Atomic uint64_t queue_delivering;
+	_Atomic uint64_t queue_carriers;
+	_Atomic uint64_t queue_destinations;
+	_Atomic uint64_t queue_suspended;
+	_Atomic uint64_t queue_delivered;
+	_Atomic uint64_t queue_deferred;
+	_Atomic uint64_t queue_bounced;
 };
 
 /* Sessions of one address in one worker: open addressing, one writer. */
@@ -47,9 +60,13 @@ struct pn_slot {
 	_Atomic uint64_t heartbeat_ms; /* monotonic */
 	_Atomic uint64_t started_ms;
 	_Atomic uint32_t watches;      /* it wants to be woken by changes */
+	_Atomic uint32_t queue_told;   /* it was woken for the queue, and has not looked yet */
 	struct pn_running running;
+	struct pn_running fault;       /* what a thread was at that died of it, in place of `running` */
+	_Atomic uint32_t has_fault;    /* set last, as its last act */
 	struct pn_counters counters;
 	struct pn_address_count addresses[PN_ADDRESS_BUCKETS];
+	struct pn_hook_costs costs;
 };
 
 struct pn_shared {
@@ -59,8 +76,13 @@ struct pn_shared {
 	_Atomic uint64_t reloads;
 	_Atomic int64_t started_wall_ms;
 	_Atomic uint32_t edge_workers;    /* how many there should be */
+	_Atomic uint32_t queue_workers;
 	_Atomic uint32_t is_stopping;
+	_Atomic uint32_t queued;          /* counts up when rows may have come into the queue */
+	_Atomic uint32_t queue_edited;    /* and when an operator changed rows or suspensions */
 	_Atomic uint32_t changes[PN_CHANGE_BUCKETS]; /* account generations, by hash */
+	struct pn_suspects suspects;
+	struct pn_hook_costs ended_costs; /* of workers that ended; the master writes */
 	struct pn_slot slots[PN_MAX_SLOTS];
 };
 
@@ -74,6 +96,9 @@ PN_MUST_CHECK enum pn_status pn_shared_map(int descriptor, struct pn_shared **sh
  * all slots. */
 uint32_t pn_shared_count_address(struct pn_shared *shared, struct pn_slot *own,
 				 const char *address, int change);
+
+/* What it was at when it died, or is at. */
+const struct pn_running *pn_shared_running(const struct pn_slot *slot);
 
 /* Clears what a worker that ended left behind (its share of every count). Master. */
 void pn_shared_clear_slot(struct pn_slot *slot);

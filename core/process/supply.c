@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_FILE_SIZE = 64 * 1024 * 1024 };
+enum { MAX_FILE_SIZE = 256 * 1024 * 1024 }; /* lookup tables are the largest */
 
 /* ---- descriptors by name ---- */
 

@@ -20,6 +20,10 @@ struct pn_user {
 PN_MUST_CHECK enum pn_status pn_user_find(const char *user, const char *group,
 					  struct pn_user *user_out, struct pn_error *error);
 
+/* Becomes that user for good, but for one thing: may still read all files, as root can. For tools
+ * that take mail from wherever it is. Before the first thread. */
+PN_MUST_CHECK enum pn_status pn_user_become_reader(const struct pn_user *user);
+
 /* Becomes that user for good. Safe between fork and exec. */
 PN_MUST_CHECK enum pn_status pn_user_become(const struct pn_user *user);
 

@@ -10,23 +10,29 @@
 #include <postern/clock.h>
 #include <postern/log.h>
 
+#include "delivery/queue.h"
 #include "io/fault.h"
 #include "io/file.h"
+#include "io/http.h"
 #include "io/job.h"
 #include "io/log.h"
 #include "io/loop.h"
 #include "io/resolver.h"
+#include "process/faults.h"
 #include "session/session.h"
 #include "session/ticket.h"
 
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { HEARTBEAT_MS = 250, MAX_KEYS = 64 };
+enum { HEARTBEAT_MS = 250, MAX_KEYS = 64, TRIM_BEATS = 80, TRIM_PAD = 256 * 1024 };
 
 struct pn_worker pn_worker;
 
@@ -78,6 +84,12 @@ static void end_now(void)
 	pn_loop_stop();
 }
 
+static void grace_is_over(void *unused)
+{
+	(void)unused;
+	end_now();
+}
+
 static uint32_t count_address(const char *address, int change)
 {
 	return pn_shared_count_address(pn_worker.shared, pn_worker.slot, address, change);
@@ -86,21 +98,57 @@ static uint32_t count_address(const char *address, int change)
 static void session_ended(void)
 {
 	atomic_store(&pn_worker.slot->counters.sessions_open, pn_session_count());
+	if (pn_worker.kind == PN_WORKER_QUEUE)
+		return; /* its sessions are connections to others: the queue knows when it is done
+		         */
 	if (pn_worker.is_stopping && pn_session_count() == 0)
 		end_now();
 	else if (!pn_worker.is_stopping)
 		pn_listening_resume();
 }
 
+/* Sessions that were busy and idle now leave holes between what they keep: whole pages of them go
+ * back to the machine, now and then. */
+static void give_memory_back(void)
+{
+#ifdef __GLIBC__
+	static unsigned beats;
+
+	if (++beats % TRIM_BEATS == 0)
+		malloc_trim(TRIM_PAD);
+#endif
+}
+
+static void count_queue(void)
+{
+	struct pn_counters *counters = &pn_worker.slot->counters;
+	struct pn_queue_counts counts;
+
+	if (pn_worker.kind != PN_WORKER_QUEUE || pn_worker.current == NULL)
+		return;
+	pn_queue_count(&counts);
+	atomic_store(&counters->queue_total, counts.total);
+	atomic_store(&counters->queue_in_memory, counts.in_memory);
+	atomic_store(&counters->queue_delivering, counts.delivering);
+	atomic_store(&counters->queue_carriers, counts.carriers);
+	atomic_store(&counters->queue_destinations, counts.destinations);
+	atomic_store(&counters->queue_suspended, counts.suspended);
+	atomic_store(&counters->queue_delivered, counts.delivered);
+	atomic_store(&counters->queue_deferred, counts.deferred);
+	atomic_store(&counters->queue_bounced, counts.bounced);
+}
+
 static void beat(void *unused)
 {
 	struct pn_counters *counters = &pn_worker.slot->counters;
 
+	give_memory_back();
 	(void)unused;
 	atomic_store(&pn_worker.slot->heartbeat_ms, pn_world_real.monotonic_ns() / 1000000);
 	atomic_store(&counters->tickets_open, pn_ticket_count());
 	atomic_store(&counters->longest_turn_us, pn_loop_longest_turn_ns() / 1000);
 	atomic_store(&counters->messages_accepted, pn_session_world.messages_accepted);
+	count_queue();
 	pn_timer_set(heartbeat, HEARTBEAT_MS);
 }
 
@@ -110,13 +158,20 @@ static void stop_gracefully(void *unused)
 	if (pn_worker.is_stopping)
 		return;
 	pn_worker.is_stopping = true;
+	if (pn_worker.kind == PN_WORKER_CONTROL)
+		pn_control_finish(end_now);
 	pn_listening_stop();
-	pn_sessions_stop();
-	if (pn_session_count() == 0) {
-		end_now();
-		return;
+	if (pn_worker.kind == PN_WORKER_QUEUE && pn_worker.current != NULL) {
+		/* What is on its way is handed over, or ended when the time is over. */
+		pn_queue_finish(end_now);
+	} else if (pn_worker.kind != PN_WORKER_CONTROL) {
+		pn_sessions_stop();
+		if (pn_session_count() == 0) {
+			end_now();
+			return;
+		}
 	}
-	grace = pn_timer_new((void (*)(void *))end_now, NULL);
+	grace = pn_timer_new(grace_is_over, NULL);
 	pn_timer_set(grace, pn_worker.current == NULL
 	                            ? 1
 	                            : pn_worker.current->config->settings.stop_grace);
@@ -141,6 +196,8 @@ static enum pn_status set_up(const struct pn_assembly *assembly, struct pn_error
 	};
 	struct pn_resolver_settings resolver = {
 		.zone_file = strdup(settings->zone_file),
+		.dnssec = (enum pn_dnssec)settings->dnssec,
+		.trust_anchor = strdup(settings->trust_anchor),
 		.deadline_ms = settings->dns_deadline,
 	};
 	const char **servers = calloc(settings->resolvers.count + 1, sizeof(*servers));
@@ -161,6 +218,14 @@ static void compare_settings(struct pn_assembly *assembly)
 {
 	struct pn_buffer names;
 
+	/* Whose share a destination is: that has one answer at a time in the whole gateway. */
+	if (pn_worker.kind == PN_WORKER_QUEUE &&
+	    (pn_worker.current->config->settings.queue_workers !=
+	             assembly->config->settings.queue_workers ||
+	     pn_worker.current->generation->home != assembly->generation->home)) {
+		assembly->needs_new_workers = true;
+		assembly->why = "the queue is dealt out anew";
+	}
 	pn_buffer_init(&names, 200);
 	if (pn_options_need_restart(pn_gateway_options, sizeof(pn_gateway_options[0]),
 	                            &pn_worker.current->config->settings,
@@ -231,6 +296,23 @@ static void abandon(uint32_t number)
 		pn_listening_drop_unused();
 }
 
+/* What this kind of worker is there for. */
+static enum pn_status begin_work(bool is_first, struct pn_error *error)
+{
+	if (pn_worker.kind == PN_WORKER_CONTROL)
+		return pn_control_use(pn_worker.current, error);
+	if (pn_worker.kind != PN_WORKER_QUEUE)
+		return pn_listening_use(pn_worker.current, error);
+	if (is_first)
+		pn_suspects_tell_queue(&pn_worker.shared->suspects,
+		                       pn_worker.current->config->settings.data_directory);
+	if (is_first)
+		return pn_queue_start(pn_worker.number,
+		                      pn_worker.current->config->settings.queue_workers, error);
+	pn_queue_use_generation();
+	return PN_OK;
+}
+
 static void use_prepared(uint32_t number)
 {
 	struct pn_assembly *old = pn_worker.current;
@@ -249,8 +331,7 @@ static void use_prepared(uint32_t number)
 		pn_worker.current->config->settings.max_sessions_per_address;
 	pn_resolver_set_deadline(pn_worker.current->config->settings.dns_deadline);
 	pn_log_set_level((enum pn_log_level)pn_worker.current->config->settings.log_level);
-	status = pn_worker.kind == PN_WORKER_CONTROL ? pn_control_use(pn_worker.current, &error)
-	                                             : pn_listening_use(pn_worker.current, &error);
+	status = begin_work(old == NULL, &error);
 	if (status != PN_OK) {
 		pn_log(PN_LOG_ERROR, "worker", "%s", error.text);
 		end_now();
@@ -314,10 +395,13 @@ static enum pn_status start(struct pn_error *error)
 		return PN_FAILED;
 	pn_worker.slot = &pn_worker.shared->slots[pn_worker.slot_index];
 	pn_running = &pn_worker.slot->running;
+	pn_hook_costs = &pn_worker.slot->costs;
+	pn_suspects_use(pn_worker.shared);
 	pn_session_world.worker_number = pn_worker.number;
 	pn_session_world.count_address = count_address;
 	pn_session_world.session_ended = session_ended;
 	pn_session_world.max_sessions_per_address = 1;
+	pn_faults_start();
 	pn_jobs_start();
 	heartbeat = pn_timer_new(beat, NULL);
 	beat(NULL);
@@ -332,12 +416,16 @@ static void shut_down(void)
 
 	pn_listening_stop();
 	pn_control_stop();
+	/* Connections to others tell the queue of their end. */
 	pn_sessions_end();
+	if (pn_worker.kind == PN_WORKER_QUEUE && pn_worker.current != NULL)
+		pn_queue_stop();
 	pn_sessions_free();
 	/* Jobs and sessions use the instances: they go before. */
 	pn_jobs_finish();
 	pn_instances_stop();
 	pn_bus_stop();
+	pn_http_client_stop();
 	pn_resolver_stop();
 	pn_jobs_stop();
 	give_up_prepared();
