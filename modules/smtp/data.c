@@ -16,6 +16,9 @@ enum pn_next smtp_data(struct pn_session *session, struct smtp_session *smtp,
 {
 	if (argument.size > 0)
 		return smtp_error(session, smtp, 501, "5.5.4", "DATA takes no argument");
+	/* RFC 3030 section 2: one or the other. */
+	if (smtp->in_chunks)
+		return smtp_error(session, smtp, 503, "5.5.1", "BDAT began this message");
 	if (pn_transaction_recipient_count(pn_session_transaction(session)) == 0)
 		return smtp_error(session, smtp, 503, "5.5.1", "there is no recipient");
 	smtp->data_is_complete = false;
@@ -25,14 +28,21 @@ enum pn_next smtp_data(struct pn_session *session, struct smtp_session *smtp,
 	return pn_next_data(session, PN_DATA_DOT_STUFFED);
 }
 
-static enum pn_next submit(struct pn_session *session, struct smtp_session *smtp)
+enum pn_next smtp_submit(struct pn_session *session, struct smtp_session *smtp)
 {
 	pn_session_set_deadline(session, smtp->config->command_timeout);
 	smtp->waiting = SMTP_WAIT_ACCEPTED;
 	return pn_transaction_submit(session);
 }
 
-static const char *problem_text(enum pn_line_problem problem)
+bool smtp_is_late(const struct smtp_session *smtp)
+{
+	/* The deadline of the gateway begins anew with each byte; who dribbles is late all the
+	 * same. */
+	return pn_clock_monotonic_ms() - smtp->data_started_ms > smtp->config->message_timeout;
+}
+
+const char *smtp_data_problem(enum pn_line_problem problem)
 {
 	switch (problem) {
 	case PN_LINE_BARE_LF:
@@ -53,13 +63,13 @@ enum pn_next smtp_data_piece(struct pn_session *session, void *state, const stru
 	struct smtp_session *smtp = state;
 	enum pn_next next;
 
+	if (smtp->in_chunk)
+		return smtp_chunk_piece(session, smtp, data);
 	if (data->problem != PN_LINE_GOOD) {
 		smtp_reset(session, smtp);
-		return smtp_farewell(session, 550, "5.6.0", problem_text(data->problem));
+		return smtp_farewell(session, 550, "5.6.0", smtp_data_problem(data->problem));
 	}
-	/* The deadline of the gateway begins anew with each byte; who dribbles is late all the
-	 * same. */
-	if (pn_clock_monotonic_ms() - smtp->data_started_ms > smtp->config->message_timeout) {
+	if (smtp_is_late(smtp)) {
 		smtp_reset(session, smtp);
 		return smtp_farewell(session, 421, "4.4.2", "the message takes too long");
 	}
@@ -69,12 +79,14 @@ enum pn_next smtp_data_piece(struct pn_session *session, void *state, const stru
 		smtp->waiting = SMTP_WAIT_BODY;
 		return next;
 	}
-	return data->is_last ? submit(session, smtp) : next;
+	return data->is_last ? smtp_submit(session, smtp) : next;
 }
 
 enum pn_next smtp_body_answered(struct pn_session *session, struct smtp_session *smtp)
 {
-	return smtp->data_is_complete ? submit(session, smtp) : PN_NEXT_DATA;
+	if (smtp->in_chunks)
+		return smtp_chunk_answered(session, smtp);
+	return smtp->data_is_complete ? smtp_submit(session, smtp) : PN_NEXT_DATA;
 }
 
 static void write_accepted(struct pn_session *session)
@@ -108,6 +120,28 @@ static enum pn_next answer_each(struct pn_session *session, struct smtp_session 
 	return PN_NEXT_LINE;
 }
 
+/* PRDR: an answer for each, then one for all of them. A single recipient has the one answer. */
+static enum pn_next answer_prdr(struct pn_session *session, struct smtp_session *smtp,
+                                const struct pn_stage_result *result)
+{
+	struct pn_transaction *transaction = pn_session_transaction(session);
+	struct pn_recipient *recipient;
+	bool is_accepted = false;
+
+	for (size_t i = 0; (recipient = pn_transaction_recipient(transaction, i)) != NULL; i++)
+		is_accepted = is_accepted || is_yes(pn_recipient_result(recipient));
+	smtp_reply(session, 353, "", "an answer for each recipient follows");
+	if (answer_each(session, smtp) == PN_NEXT_CLOSE)
+		return PN_NEXT_CLOSE;
+	if (is_accepted)
+		write_accepted(session);
+	else if (is_yes(result))
+		smtp_reply(session, 550, "5.7.1", "no recipient takes it");
+	else
+		return smtp_refuse(session, smtp, result);
+	return PN_NEXT_LINE;
+}
+
 enum pn_next smtp_message_answered(struct pn_session *session, struct smtp_session *smtp,
                                    const struct pn_stage_result *result)
 {
@@ -119,6 +153,9 @@ enum pn_next smtp_message_answered(struct pn_session *session, struct smtp_sessi
 		next = PN_NEXT_CLOSE;
 	else if (smtp_is_lmtp(smtp))
 		next = answer_each(session, smtp);
+	else if (smtp->is_prdr &&
+	         pn_transaction_recipient_count(pn_session_transaction(session)) > 1)
+		next = answer_prdr(session, smtp, result);
 	else if (is_yes(result))
 		write_accepted(session);
 	else

@@ -6,6 +6,7 @@
  */
 #include "smtp.h"
 
+#include <postern/clock.h>
 #include <postern/sasl.h>
 #include <postern/text.h>
 
@@ -45,7 +46,7 @@ enum pn_next smtp_open(struct pn_session *session, void *state, const struct pn_
 		return PN_NEXT_LINE;
 	case PN_VERDICT_REJECT:
 	case PN_VERDICT_DEFER:
-		return smtp_farewell(session, result->reply.code, "", result->reply.text);
+		return smtp_turn_away(session, result, false);
 	default:
 		return PN_NEXT_CLOSE;
 	}
@@ -86,6 +87,20 @@ enum pn_next smtp_helo(struct pn_session *session, struct smtp_session *smtp,
 	return hello(session, smtp, argument, false);
 }
 
+static void write_submission_capabilities(struct pn_session *session,
+                                          const struct smtp_session *smtp)
+{
+	int64_t last = pn_clock_wall_ms() + (int64_t)smtp->config->max_hold;
+	char date[PN_DATE_SIZE];
+	char line[LINE_SIZE];
+
+	smtp_reply_more(session, 250, "", "MT-PRIORITY");
+	/* RFC 4865 section 4: the longest time, and the last moment. */
+	snprintf(line, sizeof(line), "FUTURERELEASE %llu %s",
+	         (unsigned long long)smtp->config->max_hold / 1000, pn_date_rfc3339(last, date));
+	smtp_reply_more(session, 250, "", line);
+}
+
 static void write_capabilities(struct pn_session *session, const struct smtp_session *smtp)
 {
 	char line[LINE_SIZE];
@@ -102,6 +117,16 @@ static void write_capabilities(struct pn_session *session, const struct smtp_ses
 		smtp_reply_more(session, 250, "", line);
 	}
 	smtp_reply_more(session, 250, "", "8BITMIME");
+	smtp_reply_more(session, 250, "", "SMTPUTF8");
+	smtp_reply_more(session, 250, "", "CHUNKING");
+	smtp_reply_more(session, 250, "", "DSN");
+	snprintf(line, sizeof(line), "LIMITS MAILMAX=%u RCPTMAX=%u",
+	         (unsigned)smtp->config->max_transactions, (unsigned)smtp->config->max_recipients);
+	smtp_reply_more(session, 250, "", line);
+	if (!smtp_is_lmtp(smtp))
+		smtp_reply_more(session, 250, "", "PRDR");
+	if (smtp->config->profile == SMTP_PROFILE_SUBMISSION)
+		write_submission_capabilities(session, smtp);
 	smtp_reply(session, 250, "", "ENHANCEDSTATUSCODES");
 }
 

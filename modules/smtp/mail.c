@@ -5,32 +5,52 @@
  */
 #include "smtp.h"
 
+#include <postern/clock.h>
 #include <postern/sasl.h>
 
-/* The word behind "with" in Received (RFC 3848): "ESMTPSA". A plain HELO has none of them. */
+/* The word behind "with" in Received (RFC 3848, RFC 6531 section 4.3): "ESMTPSA". A plain HELO has
+ * none of them. */
 static void set_trace_word(struct pn_session *session, const struct smtp_session *smtp)
 {
-	static const char *const words[2][4] = {
-		{"ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"},
-		{"LMTP", "LMTPS", "LMTPA", "LMTPSA"},
+	static const char *const words[2][8] = {
+		{"ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA", "UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA",
+	         "UTF8SMTPSA"},
+		{"LMTP", "LMTPS", "LMTPA", "LMTPSA", "UTF8LMTP", "UTF8LMTPS", "UTF8LMTPA",
+	         "UTF8LMTPSA"},
 	};
 	unsigned index = (pn_session_is_encrypted(session) ? 1u : 0u) +
-	                 (smtp_is_authenticated(session) ? 2u : 0u);
+	                 (smtp_is_authenticated(session) ? 2u : 0u) + (smtp->is_utf8 ? 4u : 0u);
 
 	pn_transaction_set_trace_word(pn_session_transaction(session),
 	                              smtp->is_extended ? words[smtp_is_lmtp(smtp) ? 1 : 0][index]
 	                                                : "SMTP");
 }
 
+/* RFC 6710: -9 to 9 with 0 for what has no priority; the queue's are 0 to 9, with 4. */
+static uint32_t queue_priority(int priority)
+{
+	return priority >= 0 ? 4 + (uint32_t)(priority * 5 + 8) / 9
+	                     : 4 - (uint32_t)(-priority * 4 + 8) / 9;
+}
+
 static enum pn_next begin(struct pn_session *session, struct smtp_session *smtp,
-                          const struct pn_envelope_part *sender)
+                          const struct pn_envelope_part *sender,
+                          const struct smtp_parameters *parameters)
 {
 	enum pn_next next = pn_transaction_begin(session, sender);
 	struct pn_transaction *transaction = pn_session_transaction(session);
 
+	smtp->is_utf8 = parameters->is_utf8;
+	smtp->is_prdr = parameters->is_prdr;
+	/* Both are in range. */
+	if (parameters->has_priority)
+		(void)!pn_transaction_set_priority(transaction,
+		                                   queue_priority(parameters->priority));
+	if (parameters->release_ms != 0)
+		(void)!pn_transaction_set_release(transaction, parameters->release_ms);
 	pn_transaction_set_max_size(transaction, smtp->config->max_message_size);
 	/* RFC 2033 section 4.2: an answer for each recipient behind the data. */
-	pn_transaction_set_answers_per_recipient(transaction, smtp_is_lmtp(smtp));
+	pn_transaction_set_answers_per_recipient(transaction, smtp_is_lmtp(smtp) || smtp->is_prdr);
 	set_trace_word(session, smtp);
 	smtp->waiting = SMTP_WAIT_SENDER;
 	return next;
@@ -59,7 +79,11 @@ enum pn_next smtp_mail(struct pn_session *session, struct smtp_session *smtp,
 	arena = pn_arena_new();
 	problem = smtp_parse_path(&argument, SMTP_OF_MAIL, arena, &sender.address);
 	if (problem.code == 0)
-		problem = smtp_parse_parameters(argument, SMTP_OF_MAIL, &parameters);
+		problem = smtp_parse_parameters(smtp, pn_clock_wall_ms(), argument, SMTP_OF_MAIL,
+		                                &parameters);
+	/* RFC 6531 section 3.5. */
+	if (problem.code == 0 && sender.address.is_utf8 && !parameters.is_utf8)
+		problem = (struct smtp_problem){550, "5.6.7", "an address in UTF-8 needs SMTPUTF8"};
 	if (problem.code == 0 && parameters.size > smtp->config->max_message_size)
 		problem = (struct smtp_problem){552, "5.3.4",
 		                                "the message is larger than is taken here"};
@@ -69,7 +93,7 @@ enum pn_next smtp_mail(struct pn_session *session, struct smtp_session *smtp,
 		sender.parameters = parameters.items;
 		sender.parameter_count = parameters.count;
 		smtp->transactions++;
-		next = begin(session, smtp, &sender);
+		next = begin(session, smtp, &sender, &parameters);
 	}
 	pn_arena_free(&arena);
 	return next;

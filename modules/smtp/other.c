@@ -105,8 +105,7 @@ enum pn_next smtp_secured(struct pn_session *session, struct smtp_session *smtp,
 	case PN_VERDICT_REJECT:
 	case PN_VERDICT_DEFER:
 		/* The client reads it as the answer to the hello that it is about to send. */
-		return smtp_farewell(session, result->reply.code, result->reply.enhanced,
-		                     result->reply.text);
+		return smtp_turn_away(session, result, true);
 	default:
 		return PN_NEXT_CLOSE;
 	}

@@ -8,6 +8,8 @@
 
 #include <postern/text.h>
 
+#include <string.h>
+
 static const struct smtp_problem no_problem = {0, NULL, NULL};
 
 struct smtp_problem smtp_parse_path(struct pn_slice *argument, enum smtp_parameters_of command,
@@ -24,7 +26,7 @@ struct smtp_problem smtp_parse_path(struct pn_slice *argument, enum smtp_paramet
 	/* Space behind the colon is against RFC 5321 section 3.3, common, and harmless. */
 	*argument = pn_slice_trim(
 		pn_slice_make(argument->data + word.size, argument->size - word.size));
-	switch (pn_path_parse(argument, false, arena, address_out)) {
+	switch (pn_path_parse(argument, true, arena, address_out)) {
 	case PN_OK:
 		break;
 	case PN_LIMIT:
@@ -41,7 +43,7 @@ struct smtp_problem smtp_parse_path(struct pn_slice *argument, enum smtp_paramet
 }
 
 /* esmtp-keyword: a letter or digit, then letters, digits and hyphens. */
-static bool is_keyword(struct pn_slice name)
+bool smtp_is_keyword(struct pn_slice name)
 {
 	for (size_t i = 0; i < name.size; i++) {
 		char byte = name.data[i];
@@ -63,60 +65,6 @@ static bool is_value(struct pn_slice value)
 	return value.size > 0;
 }
 
-static struct smtp_problem check_size(const struct pn_parameter *parameter,
-                                      struct smtp_parameters *parameters)
-{
-	/* RFC 1870 section 3: 1 to 20 digits. */
-	if (parameter->value.size > 20)
-		return (struct smtp_problem){501, "5.5.4", "SIZE is a number"};
-	if (pn_parse_count(parameter->value, &parameters->size) == PN_OK)
-		return no_problem;
-	for (size_t i = 0; i < parameter->value.size; i++) {
-		if (parameter->value.data[i] < '0' || parameter->value.data[i] > '9')
-			return (struct smtp_problem){501, "5.5.4", "SIZE is a number"};
-	}
-	/* 20 digits that no integer holds: larger than anything that is taken. */
-	parameters->size = parameter->value.size > 0 ? UINT64_MAX : 0;
-	return parameter->value.size > 0 ? no_problem
-	                                 : (struct smtp_problem){501, "5.5.4", "SIZE is a number"};
-}
-
-static struct smtp_problem check_body(const struct pn_parameter *parameter)
-{
-	if (pn_slice_equal_ignore_case(parameter->value, PN_SLICE("7BIT")) ||
-	    pn_slice_equal_ignore_case(parameter->value, PN_SLICE("8BITMIME")))
-		return no_problem;
-	return (struct smtp_problem){501, "5.5.4", "BODY is 7BIT or 8BITMIME"};
-}
-
-/* RFC 4954 section 5: who AUTH= names is taken note of and vouched for by nobody. */
-static struct smtp_problem check_auth(const struct pn_parameter *parameter)
-{
-	struct pn_arena *arena = pn_arena_new();
-	struct pn_slice decoded;
-	enum pn_status status = pn_xtext_decode(arena, parameter->value, &decoded);
-
-	pn_arena_free(&arena);
-	if (status == PN_OK && parameter->value.size > 0)
-		return no_problem;
-	return (struct smtp_problem){501, "5.5.4", "AUTH is an address in xtext"};
-}
-
-static struct smtp_problem check_one(const struct pn_parameter *parameter,
-                                     enum smtp_parameters_of command,
-                                     struct smtp_parameters *parameters)
-{
-	if (command == SMTP_OF_MAIL) {
-		if (pn_slice_equal_ignore_case(parameter->name, PN_SLICE("SIZE")))
-			return check_size(parameter, parameters);
-		if (pn_slice_equal_ignore_case(parameter->name, PN_SLICE("BODY")))
-			return check_body(parameter);
-		if (pn_slice_equal_ignore_case(parameter->name, PN_SLICE("AUTH")))
-			return check_auth(parameter);
-	}
-	return (struct smtp_problem){555, "5.5.4", "this parameter was not offered"};
-}
-
 static bool is_there(const struct smtp_parameters *parameters, struct pn_slice name)
 {
 	for (size_t i = 0; i < parameters->count; i++) {
@@ -134,7 +82,7 @@ static struct smtp_problem take_one(struct pn_slice word, enum smtp_parameters_o
 	struct pn_slice name = pn_slice_cut(&value, '=');
 	struct pn_parameter *parameter;
 
-	if (!is_keyword(name) || (has_value && !is_value(value)))
+	if (!smtp_is_keyword(name) || (has_value && !is_value(value)))
 		return (struct smtp_problem){501, "5.5.4", "parameters are written NAME=value"};
 	if (is_there(parameters, name))
 		return (struct smtp_problem){501, "5.5.4", "a parameter is given twice"};
@@ -143,16 +91,18 @@ static struct smtp_problem take_one(struct pn_slice word, enum smtp_parameters_o
 	parameter = &parameters->items[parameters->count++];
 	parameter->name = name;
 	parameter->value = has_value ? value : PN_SLICE("");
-	return check_one(parameter, command, parameters);
+	return smtp_check_parameter(parameter, command, parameters);
 }
 
-struct smtp_problem smtp_parse_parameters(struct pn_slice text, enum smtp_parameters_of command,
+struct smtp_problem smtp_parse_parameters(const struct smtp_session *smtp, int64_t now_ms,
+                                          struct pn_slice text, enum smtp_parameters_of command,
                                           struct smtp_parameters *parameters_out)
 {
 	struct smtp_problem problem = no_problem;
 
-	parameters_out->count = 0;
-	parameters_out->size = 0;
+	memset(parameters_out, 0, sizeof(*parameters_out));
+	parameters_out->config = smtp->config;
+	parameters_out->now_ms = now_ms;
 	while (text.size > 0 && problem.code == 0) {
 		struct pn_slice word = pn_slice_cut(&text, ' ');
 

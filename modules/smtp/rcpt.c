@@ -5,6 +5,8 @@
  */
 #include "smtp.h"
 
+#include <postern/clock.h>
+
 enum pn_next smtp_rcpt(struct pn_session *session, struct smtp_session *smtp,
                        struct pn_slice argument)
 {
@@ -15,8 +17,15 @@ enum pn_next smtp_rcpt(struct pn_session *session, struct smtp_session *smtp,
 		smtp_parse_path(&argument, SMTP_OF_RCPT, arena, &recipient.address);
 	enum pn_next next = PN_NEXT_LINE;
 
+	/* RFC 3030 section 2: the recipients are known when the message begins. */
+	if (smtp->in_chunks)
+		problem = (struct smtp_problem){503, "5.5.1", "the message has begun"};
 	if (problem.code == 0)
-		problem = smtp_parse_parameters(argument, SMTP_OF_RCPT, &parameters);
+		problem = smtp_parse_parameters(smtp, pn_clock_wall_ms(), argument, SMTP_OF_RCPT,
+		                                &parameters);
+	/* RFC 6531 section 3.5. */
+	if (problem.code == 0 && recipient.address.is_utf8 && !smtp->is_utf8)
+		problem = (struct smtp_problem){553, "5.6.7", "an address in UTF-8 needs SMTPUTF8"};
 	if (problem.code != 0) {
 		next = smtp_error(session, smtp, problem.code, problem.enhanced, problem.text);
 	} else if (pn_transaction_recipient_count(pn_session_transaction(session)) >=

@@ -13,6 +13,10 @@
 /* RFC 5321 section 4.5.3.1.5: 512 bytes with code and CRLF. */
 enum { TEXT_MAX = 480 };
 
+/* RFC 5321 sections 4.3.2 and 3.8, RFC 7504: who does not serve a client greets it with one of
+ * these. */
+enum { SMTP_CLOSING = 421, SMTP_TAKES_NONE = 521, SMTP_NO_SERVICE = 554 };
+
 static void write_line(struct pn_session *session, unsigned code, char separator,
                        const char *enhanced, const char *text)
 {
@@ -40,6 +44,21 @@ enum pn_next smtp_farewell(struct pn_session *session, unsigned code, const char
 {
 	smtp_reply(session, code, enhanced, text);
 	return PN_NEXT_CLOSE;
+}
+
+enum pn_next smtp_turn_away(struct pn_session *session, const struct pn_stage_result *result,
+                            bool has_enhanced)
+{
+	const struct pn_reply *reply = &result->reply;
+	unsigned code = result->verdict == PN_VERDICT_REJECT ? SMTP_NO_SERVICE : SMTP_CLOSING;
+	const char *enhanced = reply->enhanced;
+
+	if (result->verdict == PN_VERDICT_REJECT &&
+	    (reply->code == SMTP_CLOSING || reply->code == SMTP_TAKES_NONE))
+		code = reply->code;
+	if (code == SMTP_CLOSING && enhanced[0] != '4')
+		enhanced = "4.3.2";
+	return smtp_farewell(session, code, has_enhanced ? enhanced : "", reply->text);
 }
 
 enum pn_next smtp_error(struct pn_session *session, struct smtp_session *smtp, unsigned code,

@@ -42,6 +42,9 @@ void smtp_reset(struct pn_session *session, struct smtp_session *smtp)
 	smtp->has_sender = false;
 	smtp->data_is_complete = false;
 	smtp->in_auth = false;
+	smtp->is_utf8 = false;
+	smtp->is_prdr = false;
+	smtp->in_chunks = false;
 	smtp->waiting = SMTP_WAIT_NONE;
 }
 
@@ -254,6 +257,10 @@ static const struct pn_option smtp_options[] = {
 	PN_OPTION_DURATION(struct smtp_config, message_timeout, "1h", .minimum_text = "100ms",
                            .maximum_text = "24h", .flags = PN_OPTION_RELOADABLE,
                            .summary = "Longest time from DATA to the end of the message."),
+	PN_OPTION_DURATION(struct smtp_config, max_hold, "30d", .minimum_text = "1s",
+                           .maximum_text = "365d", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Longest time that clients may have their mail held "
+                                      "(FUTURERELEASE; profile submission)."),
 	PN_OPTION_TABLE_END,
 };
 
@@ -274,6 +281,7 @@ static const struct smtp_verb smtp_verbs[] = {
 	{"MAIL", SMTP_GREETED, SMTP_IN_BOTH, smtp_mail},
 	{"RCPT", SMTP_HAS_SENDER, SMTP_IN_BOTH, smtp_rcpt},
 	{"DATA", SMTP_HAS_SENDER, SMTP_IN_BOTH, smtp_data},
+	{"BDAT", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_bdat}, /* its bytes follow at any time */
 	{"RSET", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_rset},
 	{"NOOP", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_noop},
 	{"QUIT", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_quit},
@@ -282,7 +290,6 @@ static const struct smtp_verb smtp_verbs[] = {
 	{"STARTTLS", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_starttls},
 	{"AUTH", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_auth},
 	{"EXPN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
-	{"BDAT", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
 	{"ETRN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
 	{"TURN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
 	{"SEND", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},

@@ -45,6 +45,7 @@ struct smtp_config {
 	uint64_t command_timeout;
 	uint64_t data_timeout;
 	uint64_t message_timeout;
+	uint64_t max_hold;
 };
 
 enum {
@@ -76,6 +77,15 @@ struct smtp_session {
 	bool in_auth; /* the next line belongs to the exchange */
 	bool auth_line_too_long;
 	bool data_is_complete;
+	bool is_utf8;     /* SMTPUTF8 stood at MAIL */
+	bool is_prdr;     /* PRDR did: an answer for each recipient */
+	bool in_chunks;   /* BDAT began the message */
+	bool in_chunk;    /* bytes that come are its */
+	bool chunk_is_last;
+	bool chunk_is_lost; /* refused: read and forgotten */
+	bool after_cr;      /* the byte before in the chunks */
+	bool at_line_start;
+	uint64_t chunk_size;
 	uint64_t data_started_ms;
 	uint32_t errors; /* since the last message that was accepted */
 	uint32_t login_failures;
@@ -109,6 +119,9 @@ enum pn_next smtp_error(struct pn_session *session, struct smtp_session *smtp, u
 /* What a stage said no with. Closes, silently, where it said drop. */
 enum pn_next smtp_refuse(struct pn_session *session, struct smtp_session *smtp,
                          const struct pn_stage_result *result);
+/* Instead of a greeting, or after STARTTLS: with 421, 521 or 554, whatever code policy named. */
+enum pn_next smtp_turn_away(struct pn_session *session, const struct pn_stage_result *result,
+                            bool has_enhanced);
 /* The last reply. */
 enum pn_next smtp_farewell(struct pn_session *session, unsigned code, const char *enhanced,
                            const char *text);
@@ -128,10 +141,21 @@ enum pn_next smtp_recipient_judged(struct pn_session *session, struct smtp_sessi
 
 /* data.c */
 smtp_handler smtp_data;
+/* The message is whole. */
+enum pn_next smtp_submit(struct pn_session *session, struct smtp_session *smtp);
+/* Whether it may still be sent: replies and closes where it takes too long. */
+bool smtp_is_late(const struct smtp_session *smtp);
+const char *smtp_data_problem(enum pn_line_problem problem);
 enum pn_next smtp_data_piece(struct pn_session *session, void *state, const struct pn_data *data);
 enum pn_next smtp_body_answered(struct pn_session *session, struct smtp_session *smtp);
 enum pn_next smtp_message_answered(struct pn_session *session, struct smtp_session *smtp,
                                    const struct pn_stage_result *result);
+
+/* chunk.c */
+smtp_handler smtp_bdat;
+enum pn_next smtp_chunk_piece(struct pn_session *session, struct smtp_session *smtp,
+                              const struct pn_data *data);
+enum pn_next smtp_chunk_answered(struct pn_session *session, struct smtp_session *smtp);
 
 /* auth.c */
 smtp_handler smtp_auth;
@@ -154,9 +178,16 @@ enum pn_next smtp_secured(struct pn_session *session, struct smtp_session *smtp,
 enum smtp_parameters_of { SMTP_OF_MAIL = 0, SMTP_OF_RCPT };
 
 struct smtp_parameters {
+	const struct smtp_config *config;
+	int64_t now_ms;       /* wall clock */
 	struct pn_parameter items[SMTP_PARAMETERS_MAX];
 	size_t count;
-	uint64_t size; /* of SIZE=, or 0 */
+	uint64_t size;        /* of SIZE=, or 0 */
+	bool is_utf8;         /* SMTPUTF8 (RFC 6531) */
+	bool is_prdr;
+	bool has_priority;
+	int priority;         /* of MT-PRIORITY (RFC 6710): -9 to 9 */
+	int64_t release_ms;   /* of HOLDFOR and HOLDUNTIL (RFC 4865): wall clock; 0: neither */
 };
 
 /* What is wrong with parameters, as a reply; code 0 where nothing is. */
@@ -166,12 +197,22 @@ struct smtp_problem {
 	const char *text;
 };
 
-/* The path behind "FROM:" or "TO:", moved past; the address lives in the arena. */
+/* The path behind "FROM:" or "TO:", moved past; the address lives in the arena. Whether UTF-8 may
+ * stand in it is known when the parameters are. */
 struct smtp_problem smtp_parse_path(struct pn_slice *argument, enum smtp_parameters_of command,
                                     struct pn_arena *arena, struct pn_address *address_out);
-/* What follows the path. The items point into `text`. */
-struct smtp_problem smtp_parse_parameters(struct pn_slice text, enum smtp_parameters_of command,
+/* What follows the path, at that moment (wall clock). The items point into `text`. */
+struct smtp_problem smtp_parse_parameters(const struct smtp_session *smtp, int64_t now_ms,
+                                          struct pn_slice text, enum smtp_parameters_of command,
                                           struct smtp_parameters *parameters_out);
+
+/* esmtp-keyword (RFC 5321 section 4.1.2): a letter or digit, then those and hyphens. */
+bool smtp_is_keyword(struct pn_slice name);
+
+/* values.c: what is wrong with the value of a parameter, if it is one that is offered */
+struct smtp_problem smtp_check_parameter(const struct pn_parameter *parameter,
+                                         enum smtp_parameters_of command,
+                                         struct smtp_parameters *parameters);
 
 /* submission.c: adds what a message that begins its way here must have */
 struct pn_stage_call;
