@@ -23,28 +23,53 @@ static size_t number_of(const struct pop3_session *pop3, const struct pop3_messa
 	return (size_t)(message - pop3->drop.messages) + 1;
 }
 
-static void write_row(struct pn_session *session, struct pop3_session *pop3, enum pop3_sending what,
-                      const struct pop3_message *message)
-{
-	char uidl[POP3_UIDL_SIZE];
+enum { ROW_MAX = 20 + 1 + POP3_UIDL_SIZE + 2 };
 
-	if (what == POP3_SENDING_UIDL)
-		pn_session_print(session, "%zu %s\r\n", number_of(pop3, message),
-		                 pop3_maildrop_uidl(&pop3->drop, message, uidl));
-	else
-		pn_session_print(session, "%zu %llu\r\n", number_of(pop3, message),
-		                 (unsigned long long)message->size);
+static char *put_number(char *end, uint64_t number)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number != 0);
+	memcpy(end, digits + at, sizeof(digits) - at);
+	return end + (sizeof(digits) - at);
+}
+
+/* A line, at most ROW_MAX bytes. Written by hand: there may be a hundred thousand of them. */
+static char *put_row(char *end, struct pop3_session *pop3, enum pop3_sending what,
+                     const struct pop3_message *message)
+{
+	end = put_number(end, number_of(pop3, message));
+	*end++ = ' ';
+	if (what == POP3_SENDING_UIDL) {
+		pop3_maildrop_uidl(&pop3->drop, message, end);
+		end += strlen(end);
+	} else {
+		end = put_number(end, message->size);
+	}
+	*end++ = '\r';
+	*end++ = '\n';
+	return end;
 }
 
 enum pn_next pop3_list_more(struct pn_session *session, struct pop3_session *pop3)
 {
 	struct pop3_maildrop *drop = &pop3->drop;
+	char rows[64 * ROW_MAX];
 
 	while (pop3->send_at < drop->count) {
-		const struct pop3_message *message = &drop->messages[pop3->send_at++];
+		char *end = rows;
 
-		if (!message->is_deleted)
-			write_row(session, pop3, pop3->sending, message);
+		while (pop3->send_at < drop->count && end <= rows + sizeof(rows) - ROW_MAX) {
+			const struct pop3_message *message = &drop->messages[pop3->send_at++];
+
+			if (!message->is_deleted)
+				end = put_row(end, pop3, pop3->sending, message);
+		}
+		pn_session_write(session, pn_slice_make(rows, (size_t)(end - rows)));
 		if (pn_session_output_is_high(session))
 			return PN_NEXT_DRAIN;
 	}
@@ -56,7 +81,8 @@ enum pn_next pop3_list_more(struct pn_session *session, struct pop3_session *pop
 static enum pn_next list(struct pn_session *session, struct pop3_session *pop3,
                          enum pop3_sending what, struct pn_slice argument)
 {
-	struct pop3_message *message;
+	const struct pop3_message *message;
+	char row[ROW_MAX];
 	size_t count;
 	uint64_t size;
 
@@ -65,7 +91,9 @@ static enum pn_next list(struct pn_session *session, struct pop3_session *pop3,
 		if (message == NULL)
 			return pop3_error(session, pop3, "no such message");
 		pn_session_write(session, PN_SLICE("+OK "));
-		write_row(session, pop3, what, message);
+		pn_session_write(
+			session,
+			pn_slice_make(row, (size_t)(put_row(row, pop3, what, message) - row)));
 		return PN_NEXT_LINE;
 	}
 	pop3_maildrop_count(&pop3->drop, &count, &size);

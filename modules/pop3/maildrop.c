@@ -141,12 +141,12 @@ void pop3_maildrop_count(const struct pop3_maildrop *drop, size_t *count_out, ui
 	}
 }
 
+/* Ids are random bytes: any of them are as good as a hash of all. */
 static size_t hash_of(const struct pn_body_id *body)
 {
-	uint64_t hash = 14695981039346656037u;
+	uint64_t hash;
 
-	for (size_t i = 0; i < sizeof(body->bytes); i++)
-		hash = (hash ^ body->bytes[i]) * 1099511628211u;
+	memcpy(&hash, body->bytes, sizeof(hash));
 	return (size_t)(hash ^ (hash >> 32));
 }
 
