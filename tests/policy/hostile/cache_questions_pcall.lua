@@ -1,0 +1,6 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The same, caught.
+-- expect: used more than 50 ms of processor time
+on("connection.open", function(session)
+	while true do pcall(cache.get, "x") end
+end)
