@@ -24,7 +24,13 @@ module "smtp" { as = "submission", profile = "submission", authentication = "req
 
 -- For reading mail.
 listen { "0.0.0.0:995", "[::]:995", to = "pop3", tls = "implicit" }
+listen { "0.0.0.0:993", "[::]:993", to = "imap", tls = "implicit" }
 module "pop3" {}
+module "imap" {}
+
+-- Mail of our users for other domains: by MX records, or all of it to one server (`relay`).
+module "deliver_smtp" {}
+-- relay = "relay.example.net:587"
 
 -- Where mail is kept, and who there is.
 module "store_local" { as = "local" }

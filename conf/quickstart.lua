@@ -18,8 +18,8 @@ if modules ~= "" then
 end
 user = environment("POSTERN_USER", "") -- of the workers, when root starts it
 
-max_sessions = 20000
-max_sessions_per_address = 20000
+max_sessions = 15000
+max_sessions_per_address = 15000
 stop_grace = "5s"
 
 certificate { data .. "/certificate.pem", key = data .. "/key.pem" }
@@ -31,6 +31,8 @@ listen { port(2465), to = "submission", tls = "implicit" }
 listen { port(2424), to = "lmtp" }
 listen { port(2110), to = "pop3" }
 listen { port(2995), to = "pop3", tls = "implicit" }
+listen { port(2143), to = "imap" }
+listen { port(2993), to = "imap", tls = "implicit" }
 
 module "smtp" {
 	as = "mx",
@@ -52,6 +54,15 @@ module "smtp" {
 module "pop3" {
 	plaintext_login = "loopback",
 }
+module "imap" {
+	plaintext_login = "loopback",
+	max_errors = 1000,
+}
+
+-- Mail for other domains: by their MX records, or to another server.
+module "deliver_smtp" {}
+module "deliver_lmtp" {}
+relay = environment("POSTERN_RELAY", "")
 
 module "store_local" { as = "local" }
 module "auth_file" { as = "accounts", path = data .. "/users" }
@@ -64,4 +75,5 @@ welcome = "Try:\n"
 	.. "  swaks --server " .. port(2587) .. " --tls --auth-user bob --auth-password postern"
 	.. " --from bob@example.test --to alice@example.test\n"
 	.. "  curl pop3://" .. port(2110) .. "/1 --user alice:postern\n"
+	.. "  curl 'imap://" .. port(2143) .. "/INBOX;MAILINDEX=1' --user alice:postern\n"
 	.. "  curl http://" .. port(2080) .. "/health\n"

@@ -33,9 +33,17 @@ control = ""
 -- It is a whole number from 0 to 64.
 edge_workers = 0
 
+-- Number of queue workers; destinations are dealt out among them.
+-- It is a whole number from 1 to 16.
+queue_workers = 1
+
 -- Most sessions of one worker at a time.
 -- It is a whole number from 1 to 1000000.
 max_sessions = 10000
+
+-- Longest wait for the PROXY header of a connection that must begin with one.
+-- It is a duration like "30s" from 10ms to 5m.
+proxy_header_deadline = "5s"
 
 -- Most sessions of one client address at a time, over all workers.
 -- It is a whole number from 1 to 1000000.
@@ -81,6 +89,10 @@ max_header_fields = 1000
 -- It is a whole number from 1 to 1000.
 max_hops = 50
 
+-- Messages whose Received fields name this gateway more often are refused: they go in circles.
+-- It is a whole number from 1 to 1000.
+max_own_hops = 10
+
 -- A store or a directory that does not answer by then counts as failed.
 -- It is a duration like "30s" from 10ms to 10m.
 store_deadline = "30s"
@@ -93,9 +105,17 @@ auth_deadline = "30s"
 -- It is a duration like "30s" from 10ms to 10m.
 dns_deadline = "10s"
 
--- IP addresses of resolvers; those of /etc/resolv.conf where none is given.
+-- IP addresses of resolvers, with a port where it is not 53; those of /etc/resolv.conf where none is given.
 -- It is a list of texts.
 resolvers = {}
+
+-- Whether signatures of DNS answers are validated: auto goes on without, and says so, where the resolvers of this network do not pass them on.
+-- It is one of "auto", "off", "required".
+dnssec = "auto"
+
+-- File with the keys of the DNS root; nothing is validated where it is not there.
+-- It is a text.
+trust_anchor = "/usr/share/dns/root.key"
 
 -- DNS answers come from this file and from nowhere else; for tests.
 -- It is a path.
@@ -121,6 +141,66 @@ history_size = "1G"
 -- It is a text.
 welcome = ""
 
+-- Instance of the store that keeps the queue; that of the first domain, else the first store, where it is not given.
+-- It is a text.
+queue_store = ""
+
+-- Host that all mail for other domains is handed to, for example "relay.example.net:587"; empty for the MX hosts of each domain.
+-- It is a text.
+relay = ""
+
+-- Mail that could not be delivered for so long is returned to its sender.
+-- It is a duration like "30s" from 1s to 365d.
+queue_lifetime = "5d"
+
+-- A bounce that could not be delivered for so long is given up.
+-- It is a duration like "30s" from 1s to 365d.
+bounce_lifetime = "2d"
+
+-- Senders who authenticated, or asked for it, are told of mail that waits for so long; at least queue_lifetime for never.
+-- It is a duration like "30s" from 1s to 365d.
+delay_warning = "4h"
+
+-- Longest time that handing over one message may take, whatever the transport allows for its parts.
+-- It is a duration like "30s" from 100ms to 1d.
+delivery_deadline = "30m"
+
+-- A connection to another server is kept for so long after its last message.
+-- It is a duration like "30s" from 1ms to 5m.
+idle_connections = "5s"
+
+-- Most connections to other servers of one queue worker at a time.
+-- It is a whole number from 1 to 100000.
+queue_connections = 1000
+
+-- Most recipients that one queue worker holds in memory; the others wait in the store.
+-- It is a whole number from 10 to 10000000.
+queue_memory = 50000
+
+-- Most recipients that are handed over with one copy of a message.
+-- It is a whole number from 1 to 1000.
+recipients_per_delivery = 100
+
+-- A destination that could not be reached so often in a row is left alone for a while.
+-- It is a whole number from 1 to 1000.
+suspend_after = 3
+
+-- Waits after the first, second, … failure, the last one again and again; 1m, 5m, 15m, 30m, 1h, 2h, 4h where none is given.
+-- It is a list of texts.
+retry_schedule = {}
+
+-- Most connections to one destination at a time, of one queue worker.
+-- It is a whole number from 1 to 10000.
+destination_connections = 20
+
+-- Most messages over one connection to a destination.
+-- It is a whole number from 1 to 1000000.
+destination_messages_per_connection = 100
+
+-- Most messages to one destination in a minute, of one queue worker.
+-- It is a whole number from 1 to 1000000000.
+destination_messages_per_minute = 1000000
+
 
 -- Accounts, aliases and passwords from a text file.
 module "auth_file" {
@@ -135,6 +215,222 @@ module "auth_file" {
     -- Where mail to postmaster goes in domains that have no postmaster of their own; empty for nowhere.
     -- It is a text.
     postmaster = "",
+
+}
+
+-- Counters and small values with a lifetime, shared by all workers.
+module "cache_local" {
+    -- The most that its entries take; then those that would go first go at once.
+    -- It is a size like "50M" from 1M to 64G.
+    size = "64M",
+
+}
+
+-- Hands mail on by LMTP.
+module "deliver_lmtp" {
+    -- How far TLS must go where the route does not say it; automatic: never on Unix sockets and loopback addresses, elsewhere where it is offered.
+    -- It is one of "never", "opportunistic", "required", "verified", "automatic".
+    tls = "automatic",
+
+    -- TLS before the first byte (port 465), in place of STARTTLS.
+    -- It is true or false.
+    implicit_tls = false,
+
+    -- File of certificates, in PEM form, that verified servers must lead to; empty: those of the system.
+    -- It is a path.
+    -- trusted_certificates = nil,
+
+    -- Name given in the hello; empty: the gateway's hostname.
+    -- It is a text.
+    hello = "",
+
+    -- Addresses to connect from, in turn; routes come before them. Empty: the machine's choice.
+    -- It is a list of texts.
+    source_addresses = {},
+
+    -- Most recipients of one transaction.
+    -- It is a whole number from 1 to 1000.
+    max_recipients = 100,
+
+    -- What becomes of 8-bit messages for servers without 8BITMIME: sent as they are, or refused.
+    -- It is one of "send", "refuse".
+    eight_bit = "send",
+
+    -- File with lines HOST USER PASSWORD to log in with; read at start and at each reload. Empty: nobody logs in.
+    -- It is a path.
+    -- credentials = nil,
+
+    -- Whether passwords may be sent without TLS.
+    -- It is one of "no", "loopback", "yes".
+    plaintext_login = "no",
+
+    -- Longest wait for a connection.
+    -- It is a duration like "30s" from 50ms to 1h.
+    connect_timeout = "30s",
+
+    -- Longest wait for the greeting.
+    -- It is a duration like "30s" from 50ms to 1h.
+    greeting_timeout = "5m",
+
+    -- Longest wait for the answer to the hello, STARTTLS or AUTH.
+    -- It is a duration like "30s" from 50ms to 1h.
+    hello_timeout = "5m",
+
+    -- Longest wait for the answer to MAIL.
+    -- It is a duration like "30s" from 50ms to 1h.
+    mail_timeout = "5m",
+
+    -- Longest wait for the answer to RCPT.
+    -- It is a duration like "30s" from 50ms to 1h.
+    rcpt_timeout = "5m",
+
+    -- Longest wait for the answer to DATA.
+    -- It is a duration like "30s" from 50ms to 1h.
+    data_start_timeout = "2m",
+
+    -- Longest wait until the server takes more of the message.
+    -- It is a duration like "30s" from 50ms to 1h.
+    data_block_timeout = "3m",
+
+    -- Longest wait for the answer to the end of the message.
+    -- It is a duration like "30s" from 50ms to 1h.
+    data_end_timeout = "10m",
+
+    -- Longest wait for the answer to QUIT.
+    -- It is a duration like "30s" from 50ms to 1h.
+    quit_timeout = "10s",
+
+}
+
+-- Sends mail by SMTP.
+module "deliver_smtp" {
+    -- Port of hosts that MX records name.
+    -- It is a whole number from 1 to 65535.
+    port = 25,
+
+    -- How far TLS must go where the route does not say it.
+    -- It is one of "never", "opportunistic", "required", "verified".
+    tls = "opportunistic",
+
+    -- TLS before the first byte (port 465), in place of STARTTLS.
+    -- It is true or false.
+    implicit_tls = false,
+
+    -- File of certificates, in PEM form, that verified servers must lead to; empty: those of the system.
+    -- It is a path.
+    -- trusted_certificates = nil,
+
+    -- Name given in the hello; empty: the gateway's hostname.
+    -- It is a text.
+    hello = "",
+
+    -- Addresses to connect from, in turn; routes come before them. Empty: the machine's choice.
+    -- It is a list of texts.
+    source_addresses = {},
+
+    -- Most recipients of one transaction.
+    -- It is a whole number from 1 to 1000.
+    max_recipients = 100,
+
+    -- What becomes of 8-bit messages for servers without 8BITMIME: sent as they are, or refused.
+    -- It is one of "send", "refuse".
+    eight_bit = "send",
+
+    -- File with lines HOST USER PASSWORD to log in with; read at start and at each reload. Empty: nobody logs in.
+    -- It is a path.
+    -- credentials = nil,
+
+    -- Whether passwords may be sent without TLS.
+    -- It is one of "no", "loopback", "yes".
+    plaintext_login = "no",
+
+    -- Longest wait for a connection.
+    -- It is a duration like "30s" from 50ms to 1h.
+    connect_timeout = "30s",
+
+    -- Longest wait for the greeting.
+    -- It is a duration like "30s" from 50ms to 1h.
+    greeting_timeout = "5m",
+
+    -- Longest wait for the answer to the hello, STARTTLS or AUTH.
+    -- It is a duration like "30s" from 50ms to 1h.
+    hello_timeout = "5m",
+
+    -- Longest wait for the answer to MAIL.
+    -- It is a duration like "30s" from 50ms to 1h.
+    mail_timeout = "5m",
+
+    -- Longest wait for the answer to RCPT.
+    -- It is a duration like "30s" from 50ms to 1h.
+    rcpt_timeout = "5m",
+
+    -- Longest wait for the answer to DATA.
+    -- It is a duration like "30s" from 50ms to 1h.
+    data_start_timeout = "2m",
+
+    -- Longest wait until the server takes more of the message.
+    -- It is a duration like "30s" from 50ms to 1h.
+    data_block_timeout = "3m",
+
+    -- Longest wait for the answer to the end of the message.
+    -- It is a duration like "30s" from 50ms to 1h.
+    data_end_timeout = "10m",
+
+    -- Longest wait for the answer to QUIT.
+    -- It is a duration like "30s" from 50ms to 1h.
+    quit_timeout = "10s",
+
+}
+
+-- Lets clients work with the mail of their accounts by IMAP.
+module "imap" {
+    -- Where passwords are taken without TLS.
+    -- It is one of "never", "loopback", "always".
+    plaintext_login = "never",
+
+    -- LITERAL+, or LITERAL-, which ends at 4096 bytes (RFC 7888).
+    -- It is one of "plus", "minus".
+    literals = "plus",
+
+    -- Text behind the name of the gateway in the greeting.
+    -- It is a text.
+    greeting = "IMAP Postern",
+
+    -- Put the number of the worker into the greeting, for tests.
+    -- It is true or false.
+    banner_worker = false,
+
+    -- Capabilities that are not announced and cannot be enabled.
+    -- It is a list of texts.
+    hidden_capabilities = {},
+
+    -- Largest message that APPEND takes; announced as APPENDLIMIT.
+    -- It is a size like "50M" from 1k to 4000M.
+    max_message_size = "500M",
+
+    -- Longest command with its literals, the message of an APPEND apart; 8 kB before the login.
+    -- It is a size like "50M" from 8k to 768k.
+    max_command_size = "256k",
+
+    -- Mistakes that a session is given; one more is the end.
+    -- It is a whole number from 0 to 100000.
+    max_errors = 50,
+
+    -- Failed logins that a session is given; one more is the end.
+    -- It is a whole number from 0 to 1000.
+    max_login_failures = 3,
+
+    -- How long a client may take for each command before it is logged in.
+    -- It is a duration like "30s" from 100ms to 1h.
+    login_timeout = "1m",
+
+    -- How long a client may be silent after the login; RFC 3501 section 5.4 wants at least 30 minutes.
+    -- It is a duration like "30s" from 100ms to 1d.
+    command_timeout = "31m",
+
+    -- How often an idling client hears that the gateway is still here.
+    -- It is a duration like "30s" from 100ms to 1d.
+    idle_interval = "2m",
 
 }
 
@@ -240,6 +536,14 @@ module "smtp" {
     -- It is a duration like "30s" from 100ms to 24h.
     message_timeout = "1h",
 
+    -- Longest time that clients may have their mail held (FUTURERELEASE; profile submission).
+    -- It is a duration like "30s" from 1s to 365d.
+    max_hold = "30d",
+
+}
+
+-- Takes mail from another IMAP server.
+module "source_imap" {
 }
 
 -- Keeps mail in checksummed segments with an LMDB index, on this machine.

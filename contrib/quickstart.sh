@@ -4,7 +4,8 @@
 # a hundred and two test accounts. Everything it needs it installs or makes. Ctrl-C or SIGTERM ends it.
 #
 #   POSTERN_PORT_OFFSET=N   adds N to every port (2525 SMTP, 2587 and 2465 submission, 2424 LMTP,
-#                           2110 and 2995 POP3, 2080 control)
+#                           2110 and 2995 POP3, 2143 and 2993 IMAP, 2080 control)
+#   POSTERN_RELAY=HOST:PORT takes mail for other domains (default: their MX hosts)
 #   POSTERN_DATA=DIRECTORY  where mail is kept (default: build/quickstart)
 #   POSTERN_BUILD=DIRECTORY where it is built (default: build/release)
 set -eu

@@ -12,7 +12,9 @@ listen { "unix:/run/postern/lmtp.sock", to = "lmtp", tls = "never" }
 module "smtp" { as = "lmtp", profile = "lmtp" }
 
 listen { "0.0.0.0:995", "[::]:995", to = "pop3", tls = "implicit" }
+listen { "0.0.0.0:993", "[::]:993", to = "imap", tls = "implicit" }
 module "pop3" {}
+module "imap" {}
 
 module "store_local" { as = "local" }
 module "auth_file" { path = "/etc/postern/users" }

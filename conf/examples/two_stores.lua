@@ -20,6 +20,8 @@ listen { "0.0.0.0:25", "[::]:25", to = "mx" }
 module "smtp" { as = "mx", profile = "mx" }
 
 listen { "0.0.0.0:995", "[::]:995", to = "pop3", tls = "implicit" }
+listen { "0.0.0.0:993", "[::]:993", to = "imap", tls = "implicit" }
 module "pop3" {}
+module "imap" {}
 
 policy { "/etc/postern/customer.lua", cpu = "10ms", memory = "4M" }
