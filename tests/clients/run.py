@@ -5,15 +5,15 @@
     tests/clients/run.py --build DIR [--store local|memory] [NAME-PART …]
 
 swaks, curl, msmtp and smtplib send, each in every way it knows; curl, fetchmail, mpop and poplib
-fetch. 200 messages go in and must come out byte by byte as they were, behind the fields that the
+fetch; imap_*.py have those that speak IMAP. 200 messages go in and must come out byte by byte as they were, behind the fields that the
 gateway puts on top. What a client does not find installed is skipped, loudly.
 """
 
 import argparse
+import imaplib
 import os
 import poplib
 import re
-import shutil
 import smtplib
 import ssl
 import subprocess
@@ -24,7 +24,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 sys.path.insert(0, HERE)
 import corpus  # noqa: E402
-from gateway import Gateway, PASSWORD  # noqa: E402
+import imap_fetch  # noqa: E402
+import imap_mailbox  # noqa: E402
+import imap_programs  # noqa: E402
+import imap_sync  # noqa: E402
+from gateway import Gateway, PASSWORD, USERS  # noqa: E402
+from imap_mailbox import Failure, Skipped, client  # noqa: E402
 
 SENDER = "sender@client.example"
 RECIPIENT = "bob@example.test"
@@ -36,21 +41,6 @@ STORES = {
 TRACE = re.compile(rb"Return-Path: <[^\r\n]*>\r\nReceived: from [^\r\n]*\r\n(?:\t[^\r\n]*\r\n)*")
 
 poplib._MAXLINE = 1024 * 1024  # RFC 1939 has no limit for lines of messages, poplib has 2,048
-
-
-class Failure(Exception):
-    """Something did not come out as it went in."""
-
-
-class Skipped(Exception):
-    """A client that is not there."""
-
-
-def client(name):
-    path = shutil.which(name)
-    if path is None:
-        raise Skipped(f"{name} is not installed")
-    return path
 
 
 def any_certificate():
@@ -397,10 +387,12 @@ def main():
     parser.add_argument("--store", choices=STORES, default="local")
     parser.add_argument("only", nargs="*", help="parts of the names of checks")
     arguments = parser.parse_args()
-    checks = [check for check in CHECKS
+    checks = [check for check in
+              CHECKS + imap_fetch.CHECKS + imap_sync.CHECKS + imap_programs.CHECKS
               if not arguments.only or any(part in check[0] for part in arguments.only)]
     counts = {"ok": 0, "not ok": 0, "skipped": 0}
-    with Gateway(arguments.build, **STORES[arguments.store]) as gateway:
+    with Gateway(arguments.build, users=USERS + imap_mailbox.USERS,
+                 **STORES[arguments.store]) as gateway:
         for name, check in checks:
             started = time.monotonic()
             try:
@@ -409,7 +401,7 @@ def main():
             except Skipped as skipped:
                 outcome, detail = "skipped", f": {skipped}"
             except (Failure, OSError, smtplib.SMTPException, poplib.error_proto,
-                    subprocess.SubprocessError) as failure:
+                    imaplib.IMAP4.error, subprocess.SubprocessError) as failure:
                 outcome, detail = "not ok", f"\n  {type(failure).__name__}: {failure}"
                 try:
                     fetch_all(gateway)

@@ -19,9 +19,11 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
-from gateway import Gateway, GatewayError, configuration  # noqa: E402
+from gateway import DOMAIN, SHA512, USERS, Gateway, GatewayError, configuration  # noqa: E402
 
 TIMEOUT = 20
+# An account for each test that wants one of its own.
+OWN_ACCOUNTS = 1000
 STORES = {
     "local": dict(store='module "store_local" { as = "local" }'),
     # A mailbox in memory is that of one worker.
@@ -115,12 +117,25 @@ def parse_file(path):
 ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
 
 
-def to_bytes(text, index):
-    """Escapes (\\r \\n \\0 \\xNN) and macros: {base64:…} {repeat:N:…} {i}."""
+def with_names(text, names):
+    """With what `take` has kept, and the name of the test's mailbox."""
+    def value(match):
+        if match.group(1) not in (names or {}):
+            raise Failure(f"nothing was taken as {match.group(1)}")
+        return names[match.group(1)]
+    return re.sub(r"\{\$(\w+)\}", value, text)
+
+
+def to_bytes(text, index, names=None):
+    """Escapes (\\r \\n \\0 \\xNN) and macros: {base64:…} {repeat:N:…} {literal:…} {size:…} {i} {$NAME}."""
     def macro(match):
         kind, _, rest = match.group(1).partition(":")
         if kind == "i":
             return str(index)
+        if kind == "size":
+            return str(len(to_bytes(rest, index, names)))
+        if kind == "literal":
+            return f"{{{len(to_bytes(rest, index, names))}+}}\\r\\n{rest}"
         if kind == "base64":
             return base64.b64encode(to_bytes(rest, index)).decode()
         if kind == "repeat":
@@ -128,7 +143,8 @@ def to_bytes(text, index):
             return what * int(count)
         raise Failure(f"unknown macro {{{kind}}}")
 
-    text = re.sub(r"\{((?:base64|repeat):[^}]*|i)\}", macro, text)
+    text = with_names(text, names)
+    text = re.sub(r"\{((?:base64|repeat|literal|size):[^}]*|i)\}", macro, text)
     out = b""
     position = 0
     while position < len(text):
@@ -146,16 +162,21 @@ def to_bytes(text, index):
     return out
 
 
-def matches(pattern, line):
-    """Whether the line is like the pattern, in which "*" stands for anything."""
-    expression = ".*".join(re.escape(part) for part in pattern.split("*"))
+def matches(pattern, line, is_imap=False):
+    """Whether the line is like the pattern, in which "*" stands for anything (but for the one that
+    IMAP begins its untagged answers with)."""
+    start = ""
+    if is_imap and pattern.startswith("* "):
+        start, pattern = re.escape("* "), pattern[2:]
+    expression = start + ".*".join(re.escape(part) for part in pattern.split("*"))
     return re.fullmatch(expression, line, re.DOTALL) is not None
 
 
 # ---- playing ----
 
 class Connection:
-    def __init__(self, port, encrypted):
+    def __init__(self, port, encrypted, is_imap=False):
+        self.is_imap = is_imap
         self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         self.buffer = b""
         if encrypted:
@@ -167,24 +188,42 @@ class Connection:
         context.verify_mode = ssl.CERT_NONE
         self.socket = context.wrap_socket(self.socket, suppress_ragged_eofs=True)
 
+    def more(self):
+        """Reads something; false at the end."""
+        try:
+            piece = self.socket.recv(65536)
+        except socket.timeout:
+            raise Failure(f"no answer within {TIMEOUT} s (so far: {self.buffer!r})") from None
+        except (ConnectionError, ssl.SSLError) as error:
+            raise Failure(f"the connection broke: {error}") from None
+        if not piece and self.buffer:
+            raise Failure(f"the end came inside a line: {self.buffer!r}")
+        self.buffer += piece
+        return bool(piece)
+
     def read_line(self):
-        """A line without its CRLF; None at the end."""
-        while b"\n" not in self.buffer:
-            try:
-                piece = self.socket.recv(65536)
-            except socket.timeout:
-                raise Failure(f"no answer within {TIMEOUT} s (so far: {self.buffer!r})") from None
-            except (ConnectionError, ssl.SSLError) as error:
-                raise Failure(f"the connection broke: {error}") from None
-            if not piece:
-                if self.buffer:
-                    raise Failure(f"the end came inside a line: {self.buffer!r}")
-                return None
-            self.buffer += piece
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        if not line.endswith(b"\r"):
-            raise Failure(f"the gateway sent a bare LF: {line!r}")
-        return line[:-1].decode("latin-1")
+        """A line without its CRLF; None at the end. IMAP: with its literals, as {size} and the
+        bytes, whose line ends are \\r\\n."""
+        text = ""
+        while True:
+            while b"\n" not in self.buffer:
+                if not self.more():
+                    if text:
+                        raise Failure(f"the end came inside a line: {text!r}")
+                    return None
+            line, self.buffer = self.buffer.split(b"\n", 1)
+            if not line.endswith(b"\r"):
+                raise Failure(f"the gateway sent a bare LF: {line!r}")
+            text += line[:-1].decode("latin-1")
+            size = re.search(r"\{(\d+)\}$", text) if self.is_imap else None
+            if size is None:
+                return text
+            while len(self.buffer) < int(size.group(1)):
+                if not self.more():
+                    raise Failure("the end came inside a literal")
+            literal = self.buffer[:int(size.group(1))]
+            self.buffer = self.buffer[int(size.group(1)):]
+            text += literal.decode("latin-1").replace("\r", "\\r").replace("\n", "\\n")
 
     def expect_end(self):
         try:
@@ -199,6 +238,7 @@ class Connection:
 
 class Player:
     """Plays one test."""
+    count = 0
 
     def __init__(self, gateway):
         self.gateway = gateway
@@ -206,6 +246,8 @@ class Player:
         self.current = None
         self.last = []  # the lines of the last reply
         self.transcript = []
+        Player.count += 1
+        self.names = {"box": f"box{Player.count}z", "user": f"user{Player.count}"}
 
     def note(self, who, what):
         text = what if len(what) < 200 else f"{what[:200]}… ({len(what)} bytes)"
@@ -228,20 +270,30 @@ class Player:
         port = self.gateway.ports[name]
         self.current = label or name
         self.note("--", f"connect {name}")
-        self.connections[self.current] = Connection(port, name in ("submissions", "pop3s"))
+        self.connections[self.current] = Connection(port, name in ("submissions", "pop3s", "imaps"),
+                                                    name.startswith("imap"))
 
     def do_use(self, argument, _index):
         self.current = argument
 
+    def is_imap(self):
+        return self.current is not None and self.connection().is_imap
+
     def do_server(self, pattern, _index):
+        pattern = with_names(pattern, self.names)
         line = self.receive()
         self.last = [line]
+        # A pattern with a tag: the untagged answers before it belong to it.
+        if self.is_imap() and pattern[:1] not in "*+":
+            while line.startswith("* "):
+                line = self.receive()
+                self.last.append(line)
         # "250 …" is the end of a reply: lines with "250-" belong to it.
         if re.match(r"\d\d\d ", pattern):
             while re.match(re.escape(pattern[:3]) + "-", line):
                 line = self.receive()
                 self.last.append(line)
-        if not matches(pattern, line):
+        if not matches(pattern, line, self.is_imap()):
             raise Failure(f"expected {pattern!r}, came {line!r}")
 
     def do_lines(self, _argument, _index):
@@ -251,12 +303,24 @@ class Player:
             self.last.append(line[1:] if line.startswith(".") else line)
 
     def do_has(self, pattern, _index):
-        if not any(matches(pattern, line) for line in self.last):
+        pattern = with_names(pattern, self.names)
+        if not any(matches(pattern, line, self.is_imap()) for line in self.last):
             raise Failure(f"no line like {pattern!r} in {self.last!r}")
 
     def do_lacks(self, pattern, _index):
-        if any(matches(pattern, line) for line in self.last):
+        pattern = with_names(pattern, self.names)
+        if any(matches(pattern, line, self.is_imap()) for line in self.last):
             raise Failure(f"a line like {pattern!r} in {self.last!r}")
+
+    def do_take(self, argument, _index):
+        """take NAME EXPRESSION: keeps what its group matches in the last reply."""
+        name, _, expression = argument.partition(" ")
+        for line in self.last:
+            match = re.search(expression, line)
+            if match is not None:
+                self.names[name] = match.group(1)
+                return
+        raise Failure(f"nothing like {expression!r} in {self.last!r}")
 
     def do_count(self, argument, _index):
         if len(self.last) != int(argument):
@@ -270,10 +334,10 @@ class Player:
             raise Failure(f"cannot send: {error}") from None
 
     def do_client(self, text, index):
-        self.send(to_bytes(text, index) + b"\r\n")
+        self.send(to_bytes(text, index, self.names) + b"\r\n")
 
     def do_raw(self, text, index):
-        self.send(to_bytes(text, index))
+        self.send(to_bytes(text, index, self.names))
 
     def do_tls(self, _argument, _index):
         self.note("--", "TLS")
@@ -302,11 +366,19 @@ class Player:
     def do_eventually(self, argument, index):
         """eventually COMMAND => pattern: sends the line until the reply is like the pattern."""
         command, _, pattern = argument.partition(" => ")
+        pattern = with_names(pattern, self.names)
         deadline = time.monotonic() + TIMEOUT
         while True:
             self.do_client(command, index)
             line = self.receive()
-            if matches(pattern, line):
+            if self.is_imap():
+                self.last = [line]
+                while line.startswith("* "):
+                    line = self.receive()
+                    self.last.append(line)
+                if any(matches(pattern, each, True) for each in self.last):
+                    return
+            elif matches(pattern, line):
                 return
             if time.monotonic() > deadline:
                 raise Failure(f"never came {pattern!r}, last {line!r}")
@@ -349,7 +421,7 @@ class Player:
 
     COMMANDS = {
         "connect": do_connect, "use": do_use, "S:": do_server, "lines": do_lines, "has": do_has,
-        "lacks": do_lacks, "count": do_count, "C:": do_client, "C!": do_raw, "tls": do_tls,
+        "lacks": do_lacks, "take": do_take, "count": do_count, "C:": do_client, "C!": do_raw, "tls": do_tls,
         "starttls": do_tls, "close": do_close, "half-close": do_half_close,
         "expect-close": do_expect_close, "write": do_write, "eventually": do_eventually,
         "until-log": do_until_log, "terminate": do_terminate, "damage": do_damage,
@@ -387,7 +459,7 @@ def with_policy(build, directory, ports, policy="", **options):
     return configuration(build, directory, ports, **options)
 
 
-def run_group(build, tests, store):
+def run_group(build, tests, store, ports=None):
     """The tests that share a gateway; returns the number that failed."""
     failed = 0
     options = dict(STORES[store])
@@ -396,7 +468,8 @@ def run_group(build, tests, store):
     if options.get("tls") == "no":
         options["tls"] = False
     try:
-        with Gateway(build, configure=with_policy, **options) as gateway:
+        with Elsewhere(ports) if ports else Gateway(build, configure=with_policy,
+                                                    users=all_users(), **options) as gateway:
             for test in tests:
                 player = Player(gateway)
                 try:
@@ -414,6 +487,24 @@ def run_group(build, tests, store):
     return failed
 
 
+def all_users():
+    return USERS + "".join(f"user{number}@{DOMAIN}:{SHA512}:\n"
+                           for number in range(1, OWN_ACCOUNTS + 1))
+
+
+class Elsewhere:
+    """Another server in the place of a gateway, to see what tests ask of it."""
+
+    def __init__(self, ports):
+        self.ports = ports
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
 def groups_of(tests):
     groups = {}
     for test in tests:
@@ -424,7 +515,8 @@ def groups_of(tests):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", required=True, help="where the gateway was built")
+    parser.add_argument("--build", help="where the gateway was built")
+    parser.add_argument("--connect", help="ports of another server: imap=143,imaps=993")
     parser.add_argument("--store", choices=STORES, default="local")
     parser.add_argument("only", nargs="*", help="parts of the names of tests")
     arguments = parser.parse_args()
@@ -433,7 +525,12 @@ def main():
     tests = [test for path in paths for test in parse_file(path)
              if test.store in ("", arguments.store) and
              (not arguments.only or any(part in test.name for part in arguments.only))]
-    failed = sum(run_group(arguments.build, group, arguments.store) for group in groups_of(tests))
+    ports = None
+    if arguments.connect:
+        ports = {name: int(port) for name, port in
+                 (each.split("=") for each in arguments.connect.split(","))}
+    failed = sum(run_group(arguments.build, group, arguments.store, ports)
+                 for group in groups_of(tests))
     print(f"# conversation: {len(tests) - failed} passed, {failed} failed")
     return 1 if failed or not tests else 0
 
