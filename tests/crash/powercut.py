@@ -6,7 +6,9 @@
 
 The mail is in an ext4 image behind a loop device. At a random moment the gateway is stopped (SIGSTOP)
 and the image is copied: only what reached the device is in the copy. A gateway on the copy must have
-all that was acknowledged, once and unaltered. The first half runs with commit=300, so that the
+all that was acknowledged, once and unaltered, and every flag, copy, move and expunge that an IMAP client
+was answered OK. What was acknowledged for others must be at the sink, which goes on through the cut, or its
+sender is told; the copy sends again only what was under way at the cut. The first half runs with commit=300, so that the
 journal hides nothing that was not flushed; the second with commit=1.
 
 Then each flush is left out at its fault point, and mail must be lost: that shows that this
@@ -27,8 +29,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 
-from gateway import Gateway, configuration  # noqa: E402
+import imap_check  # noqa: E402
+import imap_load  # noqa: E402
 import ledger  # noqa: E402
+import relay_load  # noqa: E402
+from sink import Sink  # noqa: E402
 
 IMAGE_SIZE = 512 << 20
 FLUSHES = ("store.segment.flush", "store.index.commit", "store.body.flush")
@@ -101,8 +106,16 @@ class Run:
         self.commit = commit
         self.disk = Disk(directory, "disk", commit)
         self.book = ledger.Ledger()
+        self.desk = imap_load.Desk()
+        self.relayed = relay_load.Book()
+        self.sink = Sink()
         self.environment = environment
         self.lost = 0
+        self.relay_acknowledged = 0
+        self.relay_lost = 0
+        self.relay_repeated = 0
+        self.imap_acknowledged = 0
+        self.imap_lost = 0
         self.acknowledged = 0
         self.problems = []
         self.slowest = 0.0
@@ -111,8 +124,12 @@ class Run:
     def new_gateway(self, data, environment=None, start=True):
         os.makedirs(data, mode=0o700, exist_ok=True)
         command("sync", "-f", data)  # the empty directory is ours; all in it is the gateway's
-        return Gateway(self.arguments.build, configure=configuration, users=ledger.USERS, tls=False,
-                       data=data, environment=environment, start=start)
+        gateway = relay_load.make_gateway(
+            self.arguments.build, self.sink, tls=False, data=data, environment=environment,
+            users=ledger.USERS + imap_load.USERS + relay_load.USERS)
+        if start:
+            gateway.start()
+        return gateway
 
     def check_copy(self, copy):
         """A gateway on the copy, and what it has."""
@@ -121,6 +138,11 @@ class Run:
         try:
             gateway.start()
             report = ledger.check(gateway.ports, self.book)
+            desk_report = imap_check.check(gateway.ports, self.desk, settle=False)
+            # Where a flush is left out there are rows that nobody can deliver any more.
+            undone = relay_load.drain(gateway, 1.0 if self.environment else relay_load.DRAIN_LIMIT,
+                                      hurry=True)
+            relay_report = relay_load.check(gateway.ports, self.relayed, self.sink)
             probe = ledger.Ledger()
             ledger.wait_until_accepting(gateway.ports, probe, self.generator)
             self.slowest = max(self.slowest, gateway.ready_after)
@@ -136,16 +158,23 @@ class Run:
             if not self.environment:
                 self.problems.append(f"recovery: {error!r}\n" + gateway.log_tail())
             self.lost += 1  # a store that does not open has lost everything
+            self.imap_lost += 1
+            self.relay_lost += 1
             return f"did not open after {time.monotonic() - begin:.1f} s: {str(error)[-300:]}"
         finally:
             gateway.remove()
         self.lost += len(report.lost)
-        self.problems += report.problems()
-        return str(report)
+        self.imap_lost += desk_report.lost()
+        self.relay_lost += len(relay_report.lost)
+        self.relay_repeated += relay_report.repeated
+        self.problems += report.problems() + desk_report.problems() + undone
+        self.problems += [f"relay: {problem}" for problem in relay_report.problems()]
+        return f"{report}; {desk_report}; relay: {relay_report}"
 
     def cut_once(self, gateway, number):
         """One cut, under load."""
-        freeze(gateway)
+        with self.relayed.cut("power"):
+            freeze(gateway)
         copy = Disk(self.directory, "copy", self.commit)
         try:
             copy.copy_of(self.disk)
@@ -158,9 +187,10 @@ class Run:
 
     def settle(self):
         """Answers that the gateway sent before the cut reach the ledger."""
-        before = -1
-        while before != self.book.acknowledged:
-            before = self.book.acknowledged
+        before = None
+        while before != (now := (self.book.acknowledged, self.desk.acknowledged,
+                                 self.relayed.acknowledged, self.sink.messages)):
+            before = now
             time.sleep(0.05)
 
     def go(self, cuts):
@@ -170,6 +200,10 @@ class Run:
             gateway = self.new_gateway(os.path.join(self.disk.path, "data"), self.environment)
             load = ledger.Load(gateway.ports, self.book, f"{self.arguments.seed}.{number}",
                                pause=0.01, largest=1 << 20)
+            clients = imap_load.DeskLoad(gateway.ports, self.desk, f"{self.arguments.seed}.{number}",
+                                         pause=0.005)
+            relay = relay_load.RelayLoad(gateway.ports, self.relayed, self.sink,
+                                         f"{self.arguments.seed}.{number}", pause=0.01, largest=1 << 20)
             try:
                 # Where a flush is left out, nothing else is to be missing: what is lost is mail.
                 if self.environment:
@@ -178,13 +212,23 @@ class Run:
                 self.cut_once(gateway, number)
             finally:
                 load.ending.set()
+                clients.ending.set()
+                relay.ending.set()
                 gateway.kill()
                 load.stop()
+                clients.stop()
+                relay.stop()
                 gateway.remove()
                 self.disk.remove()
-            self.problems += load.failures
+            self.problems += load.failures + clients.failures + relay.failures
             self.acknowledged += self.book.acknowledged
+            self.imap_acknowledged += self.desk.acknowledged
+            self.relay_acknowledged += self.relayed.acknowledged
             self.book = ledger.Ledger()
+            self.desk = imap_load.Desk()
+            self.relayed = relay_load.Book()
+            self.sink.forget()
+        self.sink.stop()
 
 
 def run_one(arguments, directory, results, point):
@@ -200,13 +244,22 @@ def run_one(arguments, directory, results, point):
         runs.append(run)
     acknowledged = sum(run.acknowledged for run in runs)
     lost = sum(run.lost for run in runs)
-    print(f"# {acknowledged} acknowledged, {lost} lost", flush=True)
+    imap_acknowledged = sum(run.imap_acknowledged for run in runs)
+    imap_lost = sum(run.imap_lost for run in runs)
+    relay_acknowledged = sum(run.relay_acknowledged for run in runs)
+    relay_lost = sum(run.relay_lost for run in runs)
+    print(f"# {acknowledged} acknowledged, {lost} lost; IMAP: {imap_acknowledged} commands acknowledged, "
+          f"{imap_lost} lost; relay: {relay_acknowledged} acknowledged, {relay_lost} lost, "
+          f"{sum(run.relay_repeated for run in runs)} sent again", flush=True)
     if point:
+        # Hardly any message of the IMAP clients, or that waits for others, is so large that it has a file
+        # of its own.
+        shown = lost > 0 and (min(imap_lost, relay_lost) > 0 or point == "store.body.flush")
         results.tell(f"cuts_without_{point}_lose_mail",
-                     [] if lost > 0 else ["nothing was lost: this test shows nothing"])
+                     [] if shown else ["nothing was lost: this test shows nothing"])
         return
     problems = [problem for run in runs for problem in run.problems]
-    if acknowledged < 50 * cuts:
+    if acknowledged < 50 * cuts or imap_acknowledged < 20 * cuts or relay_acknowledged < 20 * cuts:
         problems.append("hardly anything was sent")
     results.tell("loses_and_doubles_nothing_by_power_cut", problems)
     slowest = max(run.slowest for run in runs)

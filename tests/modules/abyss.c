@@ -2,7 +2,8 @@
 /*
  * abyss: a thin store for tests. It takes every message, says how many there were,
  * and keeps none; whoever looks into it finds nothing. "full" in an account's name
- * is a full mailbox, and one with "late" takes its mail when the gate is open.
+ * is a full mailbox, one with "late" takes its mail when the gate is open, and one with
+ * "torn" has an INBOX that can be opened, and then fails whoever asks what is new.
  */
 #include <postern/arena.h>
 #include <postern/job.h>
@@ -95,15 +96,32 @@ static void commit(void *instance, struct pn_commit *commit)
 		gate_passed(late, PN_FAILED, NULL);
 }
 
+static bool is_torn(struct pn_slice account)
+{
+	return memmem(account.data, account.size, "torn", 4) != NULL;
+}
+
+static const struct pn_mailbox_info torn_inbox = {
+	.id = 1,
+	.name = {"INBOX", 5},
+	.uid_validity = 1,
+	.uid_next = 1,
+	.highest_modseq = 1,
+};
+
 static enum pn_status mailboxes(void *instance, struct pn_store_call *call,
                                 const struct pn_mailboxes_request *request,
                                 struct pn_mailboxes *result)
 {
 	(void)instance;
 	(void)call;
-	(void)request;
-	(void)result;
-	return PN_NOT_FOUND;
+	if (!is_torn(request->account))
+		return PN_NOT_FOUND;
+	result->mailbox_size = sizeof(torn_inbox);
+	result->mailboxes = &torn_inbox;
+	result->count = 1;
+	result->modseq = 1;
+	return PN_OK;
 }
 
 static enum pn_status view(void *instance, struct pn_store_call *call,
@@ -111,9 +129,20 @@ static enum pn_status view(void *instance, struct pn_store_call *call,
 {
 	(void)instance;
 	(void)call;
+	if (!is_torn(request->account))
+		return PN_NOT_FOUND;
+	result->mailbox = torn_inbox;
+	result->modseq = 1;
+	return PN_OK;
+}
+
+static enum pn_status changes(void *instance, struct pn_store_call *call,
+                              const struct pn_changes_request *request, struct pn_changes *result)
+{
+	(void)instance;
 	(void)request;
 	(void)result;
-	return PN_NOT_FOUND;
+	return pn_fail(&call->error, "the abyss looks back");
 }
 
 static enum pn_status rows(void *instance, struct pn_store_call *call,
@@ -164,6 +193,7 @@ static const struct pn_store abyss_store = {
 	.mailboxes = mailboxes,
 	.view = view,
 	.rows = rows,
+	.changes = changes,
 	.body_read = body_read,
 	.body_new = body_new,
 	.body_append = body_append,

@@ -8,12 +8,15 @@
 import argparse
 import base64
 import os
+import poplib
+import smtplib
 import socket
 import ssl
 import struct
 import subprocess
 import sys
 import threading
+import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -67,7 +70,7 @@ def check(condition, text):
 def configure(build, directory, ports, **options):
     """The usual configuration, the modules of this folder, and a listener for talk."""
     text = configuration(build, directory, ports, more=MODULES, workers=1,
-                         settings=f'zone_file = "{directory}/zone"\n'
+                         settings=f'zone_file = "{directory}/zone"\ndelivery_deadline = "300ms"\n'
                                   f'listen {{ "127.0.0.1:{ports["pop3s"]}", to = "talk" }}', **options)
     text = text.replace(f'listen {{ "127.0.0.1:{ports["pop3s"]}", to = "pop3", tls = "implicit" }}\n',
                         "")
@@ -191,6 +194,25 @@ class Tests:
             last = line.ask("Subject: x\r\n\r\nhello\r\n.")
         line.close()
         return answer, last
+
+    def rows(self, *selectors):
+        return subprocess.run([os.path.join(self.gateway.build, "postern"), "queue", "list", "--json", *selectors,
+                               "--config", self.gateway.config], capture_output=True, text=True,
+                              timeout=30, check=True).stdout
+
+    def log(self):
+        with open(self.gateway.log, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def mailbox(self, name):
+        """The messages of an account of ours."""
+        client = poplib.POP3("127.0.0.1", self.gateway.ports["pop3"])
+        try:
+            client.user(f"{name}@{DOMAIN}")
+            client.pass_(PASSWORD)
+            return [b"\n".join(client.retr(number + 1)[1]).decode() for number in range(client.stat()[0])]
+        finally:
+            client.quit()
 
     def login(self, secret, gateway=None):
         """A connection to submission on which pat tried to log in, and the answer."""
@@ -370,15 +392,20 @@ class Tests:
         answer, last = self.recipient("pat-full@people.test")
         check(answer.startswith("250") and last.startswith("452 4.2.2"), f"{answer} {last}")
 
-    def a_large_body_that_the_store_cannot_take_is_deferred(self):
+    def a_large_body_that_the_store_cannot_take_waits(self):
         line = Line(self.gateway.ports["mx"])
         line.ask("HELO client.test")
         line.ask("MAIL FROM:<a@sender.test>")
         line.ask("RCPT TO:<pat-one@people.test>")
         line.ask("DATA")
         last = line.ask("Subject: x\r\n\r\n" + "hello\r\n" * 100000 + ".")
-        check(last.startswith("45"), last)
+        check(last.startswith("250"), last)
         line.close()
+        end = time.monotonic() + 15
+        while "451 4.3.0" not in (text := self.rows("--recipient", "pat-one@people.test")) \
+                and "could not be written" not in text:
+            check(time.monotonic() < end, f"the queue says {text}")
+            time.sleep(0.05)
 
     def authentication_of_a_module_opens_the_door(self):
         for secret, code in (("open sesame", "235"), ("open barley", "535"), ("thunder", "4")):
@@ -405,8 +432,22 @@ class Tests:
         check(answers == ["250", "250", "450", "450"], f"it answered {answers}")
 
     def a_transport_tells_of_each_recipient(self):
-        answer = self.hello("pigeon.test")
-        check(answer == "550 outcomes 1 2 3", answer)
+        with smtplib.SMTP("127.0.0.1", self.gateway.ports["mx"]) as client:
+            client.sendmail(f"alice@{DOMAIN}", ["near@pigeon.test", "far@pigeon.test", "nowhere@pigeon.test"],
+                            "Subject: by air\r\n\r\nCoo.\r\n")
+        wanted = ["delivery.start for near@pigeon.test: outcome 0, class none, attempt 1",
+                  "delivery.done for near@pigeon.test: outcome 1, class none, attempt 1",
+                  "delivery.response for far@pigeon.test: outcome 2, class connection, attempt 1",
+                  "delivery.response for nowhere@pigeon.test: outcome 3, class unknown_recipient, attempt 1",
+                  "delivery.done for nowhere@pigeon.test: outcome 3, class unknown_recipient, attempt 1",
+                  "bounce.create for nowhere@pigeon.test: outcome 3, class unknown_recipient, attempt 1"]
+        end = time.monotonic() + 15
+        while missing := [text for text in wanted if text not in self.log()]:
+            check(time.monotonic() < end, f"the log does not tell {missing}")
+            time.sleep(0.02)
+        while not any("550 5.1.1 no such roof" in text for text in self.mailbox("alice")):
+            check(time.monotonic() < end, "the sender was not told")
+            time.sleep(0.02)
 
     def scripts_use_the_library_of_a_module(self):
         check(self.hello("twice.test") == "550 twice 21 is 42", self.hello("twice.test"))
@@ -487,6 +528,35 @@ class Tests:
         line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         line.close()
 
+    def who_idles_does_not_ask_a_store_that_fails_again_and_again(self):
+        line = Line(self.gateway.ports["imap"])
+        secret = base64.b64encode(b"\0pat-torn@people.test\0open sesame").decode()
+        answer = line.ask(f"a AUTHENTICATE PLAIN {secret}")
+        check(answer.startswith("a OK"), f"the login: {answer}")
+        answer = line.ask("b SELECT INBOX")
+        while answer.startswith("*"):
+            answer = line.read()
+        check(answer.startswith("b OK"), f"SELECT: {answer}")
+        # The news cannot be had, and are asked for again where the client idles.
+        answer = line.ask("c NOOP")
+        check(answer.startswith("c OK"), f"NOOP: {answer}")
+        answer = line.ask("d IDLE")
+        check(answer.startswith("+"), f"IDLE: {answer}")
+        # Others have had many turns of the loop when this is answered.
+        for number in range(20):
+            answer, _ = self.recipient(f"nobody{number}@nowhere.test")
+        answer = line.ask("DONE")
+        check(answer.startswith("d OK"), f"DONE: {answer}")
+        line.close()
+        asked = 0
+        for _ in range(200):  # the log is written by a thread of its own
+            with open(self.gateway.log, encoding="utf-8", errors="replace") as file:
+                asked = file.read().count("the abyss looks back")
+            if asked > 0:
+                break
+            time.sleep(0.05)
+        check(1 <= asked <= 4, f"the store was asked {asked} times")
+
     def every_module_can_be_described(self):
         folder = os.path.join(self.gateway.build, "tests", "modules")
         for name in sorted(os.listdir(folder)):
@@ -501,7 +571,7 @@ class Tests:
         check_nobody_died(self.gateway)
 
 
-HELPERS = ("talk", "hello", "recipient", "login", "impatient", "leave_in")
+HELPERS = ("talk", "hello", "recipient", "login", "impatient", "leave_in", "rows", "log", "mailbox")
 
 
 def main():

@@ -4,7 +4,7 @@
     with Gateway(build) as gateway:
         smtplib.SMTP("127.0.0.1", gateway.ports["mx"])
 
-What is not given is as in configuration(): instances mx, submission, lmtp and pop3, accounts
+What is not given is as in configuration(): instances mx, submission, lmtp, pop3 and imap, accounts
 alice, bob, carol and dora (all with the password "postern"), domain example.test, no policy.
 When the with block ends, the gateway gets SIGTERM and must exit with 0; when it ends with an
 exception, or the gateway does not do as it should, the end of its log is shown. Only the process
@@ -26,7 +26,8 @@ DOMAIN = "example.test"
 READY = "postern: ready"
 FINDINGS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:",
             "internal error:")
-PORT_NAMES = ("mx", "submission", "submissions", "lmtp", "pop3", "pop3s", "control")
+PORT_NAMES = ("mx", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps",
+              "control")
 
 # "postern": SHA-512 and bcrypt at their lowest cost, and yescrypt.
 SHA512 = ("$6$rounds=1000$example$"
@@ -69,11 +70,17 @@ def make_certificate(directory):
 
 
 def configuration(build, directory, ports, settings="", mx="", submission="", lmtp="", pop3="",
-                  auth="", store='module "store_local" { as = "local" }', more="", tls=True,
+                  imap="", auth="", store='module "store_local" { as = "local" }', more="", tls=True,
                   data=None, workers=2, user="", **_unused):
     """The text of a configuration file. The arguments are Lua, put where their names say;
     `data` is a directory for the mail that is not beside the file."""
     data = data or f"{directory}/data"
+    # A build of some modules only has no IMAP server.
+    has_imap = os.path.exists(f"{build}/modules/imap.so")
+    imap_lines = ""
+    if has_imap:
+        imap_lines = (f'module "imap" {{ plaintext_login = "loopback", {imap} }}\n'
+                      f'listen {{ "127.0.0.1:{ports["imap"]}", to = "imap" }}')
     certificate = ""
     if tls:
         certificate = (f'certificate {{ "{directory}/certificate.pem", '
@@ -81,7 +88,9 @@ def configuration(build, directory, ports, settings="", mx="", submission="", lm
                        f'listen {{ "127.0.0.1:{ports["submissions"]}", to = "submission", '
                        f'tls = "implicit" }}\n'
                        f'listen {{ "127.0.0.1:{ports["pop3s"]}", to = "pop3", '
-                       f'tls = "implicit" }}\n')
+                       f'tls = "implicit" }}\n'
+                       + (f'listen {{ "127.0.0.1:{ports["imaps"]}", to = "imap", '
+                          f'tls = "implicit" }}\n' if has_imap else ""))
     return f"""hostname = "mx.{DOMAIN}"
 data_directory = "{data}"
 user = "{user}"
@@ -95,6 +104,7 @@ listen {{ "127.0.0.1:{ports["mx"]}", to = "mx" }}
 listen {{ "127.0.0.1:{ports["submission"]}", to = "submission" }}
 listen {{ "127.0.0.1:{ports["lmtp"]}", to = "lmtp" }}
 listen {{ "127.0.0.1:{ports["pop3"]}", to = "pop3" }}
+{imap_lines}
 domain "{DOMAIN}" {{ store = "local" }}
 module "smtp" {{ as = "mx", profile = "mx", {mx} }}
 module "smtp" {{ as = "submission", profile = "submission", authentication = "required",
