@@ -24,8 +24,10 @@ static void check_parameters(const struct smtp_parameters *parameters, struct pn
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	enum smtp_parameters_of command =
-		take_byte(&data, &size) % 2 == 0 ? SMTP_OF_MAIL : SMTP_OF_RCPT;
+	uint8_t first = take_byte(&data, &size);
+	enum smtp_parameters_of command = first % 2 == 0 ? SMTP_OF_MAIL : SMTP_OF_RCPT;
+	const struct smtp_config config = {.profile = first / 2 % 3, .max_hold = 86400 * 1000};
+	const struct smtp_session smtp = {.config = &config};
 	struct pn_slice text = exact_copy(rest_of(data, size));
 	struct pn_slice argument = text;
 	struct pn_arena *arena = pn_arena_new();
@@ -35,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (problem.code == 0) {
 		require(command == SMTP_OF_MAIL || !pn_address_is_null(&address));
-		problem = smtp_parse_parameters(argument, command, &parameters);
+		problem =
+			smtp_parse_parameters(&smtp, 1795000000000, argument, command, &parameters);
 		if (problem.code == 0)
 			check_parameters(&parameters, text);
 	}

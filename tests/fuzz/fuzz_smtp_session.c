@@ -29,6 +29,9 @@ struct pn_transaction {
 	bool is_open;
 	bool is_judged; /* envelope.sender was answered */
 	bool is_submitted;
+	bool after_cr; /* the byte that was appended last */
+	bool is_each;  /* an answer for each recipient */
+	uint64_t size;
 	size_t count;
 	struct pn_recipient recipients[RECIPIENTS_MAX];
 };
@@ -49,6 +52,8 @@ struct pn_session {
 	size_t line_size;
 	size_t replies; /* whole ones, since the last question was put */
 	bool last_was_yes_to_data;
+	bool was_each; /* the last message's recipients are answered one by one */
+	uint64_t chunk_left;
 };
 
 static unsigned choose(struct pn_session *session, unsigned count)
@@ -169,6 +174,13 @@ enum pn_next pn_next_data(struct pn_session *session, enum pn_data_form form)
 	return PN_NEXT_DATA;
 }
 
+enum pn_next pn_next_bytes(struct pn_session *session, uint64_t size)
+{
+	require(size > 0 && size <= session->config.max_message_size);
+	session->chunk_left = size;
+	return PN_NEXT_BYTES;
+}
+
 /* ---- questions ---- */
 
 static enum pn_next ask(struct pn_session *session, enum question question)
@@ -205,20 +217,27 @@ enum pn_next pn_transaction_append(struct pn_session *session, struct pn_slice b
                                    enum pn_next next)
 {
 	require(session->transaction.count > 0 && !session->transaction.is_submitted);
-	for (size_t i = 0; i < bytes.size; i++)
+	/* Lines end with CRLF, and nothing else does, however they came. */
+	for (size_t i = 0; i < bytes.size; i++) {
 		require(bytes.data[i] != '\0');
+		require((bytes.data[i] == '\n') == session->transaction.after_cr);
+		session->transaction.after_cr = bytes.data[i] == '\r';
+	}
+	session->transaction.size += bytes.size;
 	return choose(session, 4) == 0 ? ask(session, BODY) : next;
 }
 
 enum pn_next pn_transaction_submit(struct pn_session *session)
 {
 	require(session->transaction.count > 0 && !session->transaction.is_submitted);
+	require(!session->transaction.after_cr);
 	session->transaction.is_submitted = true;
 	return ask(session, MESSAGE);
 }
 
 void pn_transaction_end(struct pn_session *session)
 {
+	session->was_each = session->transaction.is_submitted && session->transaction.is_each;
 	memset(&session->transaction, 0, sizeof(session->transaction));
 }
 
@@ -230,11 +249,29 @@ void pn_transaction_set_max_size(struct pn_transaction *transaction, uint64_t by
 void pn_transaction_set_answers_per_recipient(struct pn_transaction *transaction, bool value)
 {
 	require(transaction->is_open || value);
+	transaction->is_each = value;
 }
 
 void pn_transaction_set_trace_word(struct pn_transaction *transaction, const char *word)
 {
 	require(transaction->is_open && strlen(word) >= 4);
+}
+
+uint64_t pn_transaction_size(const struct pn_transaction *transaction)
+{
+	return transaction->size;
+}
+
+enum pn_status pn_transaction_set_priority(struct pn_transaction *transaction, uint32_t priority)
+{
+	require(transaction->is_open && priority <= 9);
+	return PN_OK;
+}
+
+enum pn_status pn_transaction_set_release(struct pn_transaction *transaction, int64_t wall_ms)
+{
+	require(transaction->is_open && wall_ms >= 0);
+	return PN_OK;
 }
 
 const char *pn_transaction_id(const struct pn_transaction *transaction)
@@ -381,6 +418,21 @@ static enum pn_next feed(struct pn_session *session, struct smtp_session *smtp,
 	size_t scanned = 0;
 	bool after_cr = false;
 
+	if (next == PN_NEXT_BYTES) {
+		if (input->size == 0)
+			return PN_NEXT_CLOSE;
+		/* Cut anywhere. */
+		consumed = 1 + choose(session, 100);
+		if (consumed > input->size)
+			consumed = input->size;
+		if (consumed > session->chunk_left)
+			consumed = (size_t)session->chunk_left;
+		data.bytes = pn_slice_make(input->data, consumed);
+		session->chunk_left -= consumed;
+		data.is_last = session->chunk_left == 0;
+		*input = pn_slice_make(input->data + consumed, input->size - consumed);
+		return protocol->data(session, smtp, &data);
+	}
 	if (next == PN_NEXT_DATA) {
 		pn_frame_dot(&session->dot, *input, &data.bytes, &consumed, &data.is_last,
 		             &data.problem);
@@ -426,8 +478,9 @@ static void run(struct pn_session *session, struct smtp_session *smtp, struct pn
 		case PN_NEXT_LINE:
 			/* The one before was answered, with exactly one reply, or one for each. */
 			require(session->replies >= 1 && session->line_size == 0);
-			require(session->replies == 1 || smtp_is_lmtp(smtp));
+			require(session->replies == 1 || session->was_each);
 			session->replies = 0;
+			session->was_each = false;
 			next = feed(session, smtp, &input, next);
 			break;
 		case PN_NEXT_DATA:
@@ -435,6 +488,10 @@ static void run(struct pn_session *session, struct smtp_session *smtp, struct pn
 				require(session->replies == 1);
 			session->last_was_yes_to_data = false;
 			session->replies = 0;
+			next = feed(session, smtp, &input, next);
+			break;
+		case PN_NEXT_BYTES:
+			require(session->chunk_left > 0);
 			next = feed(session, smtp, &input, next);
 			break;
 		default:
@@ -466,6 +523,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.command_timeout = 1000,
 		.data_timeout = 1000,
 		.message_timeout = 3600 * 1000,
+		.max_hold = 3600 * 1000,
 	};
 	session.choices = take_byte(&data, &size);
 	input = exact_copy(rest_of(data, size));
@@ -473,14 +531,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free((void *)(uintptr_t)input.data);
 	return 0;
 }
-
-#include "../../modules/smtp/auth.c"
-#include "../../modules/smtp/data.c"
-#include "../../modules/smtp/greeting.c"
-#include "../../modules/smtp/mail.c"
-#include "../../modules/smtp/other.c"
-#include "../../modules/smtp/parameters.c"
-#include "../../modules/smtp/rcpt.c"
-#include "../../modules/smtp/reply.c"
-#include "../../modules/smtp/smtp.c"
-#include "../../modules/smtp/submission.c"
