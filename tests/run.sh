@@ -22,8 +22,8 @@ long=no
 parts=()
 
 # Every part: its name, and on which build it runs.
-all_parts=(style units-gcc units-asan fuzz-replay interface conformance conformance-asan conversation
-	conversation-asan clients modules process kill powercut diskfull faults)
+all_parts=(style units-gcc units-asan fuzz-replay interface reports conformance conformance-asan conversation
+	conversation-asan model model-asan large clients modules queue relay process commands policy peers kill powercut diskfull faults)
 long_parts=(fuzz)
 
 while [ $# -gt 0 ]; do
@@ -101,13 +101,16 @@ fuzz_replay() { # DIRECTORY
 }
 
 fuzz() {
-	local program name seconds=60 status=0
+	local program name words seconds=60 status=0
+	python3 "$here/tests/fuzz/seeds.py" "$fuzzing/corpus/fuzz_imap_session"
 	for program in "$fuzzing"/tests/fuzz_*; do
 		[ -x "$program" ] || continue
 		name=$(basename "$program")
+		words=()
+		[ "${name#fuzz_imap_}" = "$name" ] || words=(-dict="$here/tests/fuzz/imap.dict")
 		mkdir -p "$fuzzing/corpus/$name"
 		if (cd "$fuzzing" && ASAN_OPTIONS=$ASAN_OPTIONS:quarantine_size_mb=64 "$program" \
-			-max_total_time=$seconds -timeout=10 -rss_limit_mb=2048 \
+			-max_total_time=$seconds -timeout=10 -rss_limit_mb=2048 "${words[@]}" \
 			"corpus/$name" "$here/tests/fuzz/corpus/$name") >"$logs/$name.err" 2>&1; then
 			echo "ok $name for $seconds seconds"
 		else
@@ -129,6 +132,16 @@ conformance() { # DIRECTORY
 	return $status
 }
 
+# Without and with workers that are killed; in a long run the planted faults too.
+model() {
+	local status=0
+	python3 tests/model/run.py --build "$plain" --commands "$(figure 60000 1000000)" || status=1
+	python3 tests/model/run.py --build "$plain" --commands "$(figure 40000 1000000)" \
+		--kills "$(figure 8 60)" || status=1
+	[ $long = no ] || python3 tests/model/mutants.py || status=1
+	return $status
+}
+
 run_part() {
 	case $1 in
 	style) python3 tests/style.py --build "$plain" ;;
@@ -137,13 +150,25 @@ run_part() {
 	fuzz-replay) fuzz_replay "$sanitized" ;;
 	fuzz) fuzz ;;
 	interface) python3 tests/interface/run.py "$plain" ;;
+	reports) python3 tests/reports/run.py "$plain" ;;
 	conformance) conformance "$plain" ;;
 	conformance-asan) conformance "$sanitized" ;;
 	conversation) python3 tests/conversation/run.py --build "$plain" ;;
 	conversation-asan) python3 tests/conversation/run.py --build "$sanitized" ;;
+	model) model ;;
+	model-asan) python3 tests/model/run.py --build "$sanitized" --commands "$(figure 30000 200000)" ;;
+	large) python3 tests/large/run.py --build "$plain" --messages "$(figure 60000 1000000)" \
+		--mailboxes "$(figure 2000 10000)" --megabytes "$(figure 60 500)" ;;
 	clients) python3 tests/clients/run.py --build "$plain" ;;
-	modules) python3 tests/modules/run.py --build "$sanitized" ;;
+	modules) python3 tests/modules/run.py --build "$sanitized" &&
+		python3 tests/modules/deposits.py --build "$sanitized" &&
+		python3 tests/modules/deposits.py --build "$sanitized" --store store_memory ;;
+	queue) python3 tests/queue/run.py --build "$sanitized" ;;
+	relay) python3 tests/relay/run.py --build "$plain" ;;
 	process) python3 tests/process/run.py --build "$plain" ;;
+	policy) python3 tests/policy/run.py --build "$plain" && python3 tests/policy/run.py --build "$sanitized" ;;
+	commands) python3 tests/commands/run.py --build "$plain" ;;
+	peers) python3 tests/relay/peers.py --build "$plain" ;;
 	kill) python3 tests/crash/kill.py --build "$plain" --kills "$(figure 10 200)" ;;
 	powercut) python3 tests/crash/powercut.py --build "$plain" --cuts "$(figure 10 200)" ;;
 	diskfull) python3 tests/crash/diskfull.py --build "$plain" --cycles "$(figure 4 20)" ;;
@@ -160,8 +185,8 @@ needs() { # whether one of the wanted parts runs on that build
 	local part
 	for part in "${parts[@]}"; do
 		case $part:$1 in
-		*-asan:asan | fuzz-replay:asan | modules:asan | fuzz:fuzz) return 0 ;;
-		*-asan:gcc | fuzz-replay:gcc | modules:gcc | fuzz:gcc) ;;
+		*-asan:asan | fuzz-replay:asan | modules:asan | queue:asan | policy:asan | fuzz:fuzz) return 0 ;;
+		*-asan:gcc | fuzz-replay:gcc | modules:gcc | queue:gcc | fuzz:gcc) ;;
 		*:gcc) return 0 ;;
 		esac
 	done

@@ -23,7 +23,7 @@ ROOMS = ["base", "mail", "io", "session", "store", "delivery", "module", "policy
          "process"]
 BANNED = ["strcpy", "strtok", "sprintf", "vsprintf", "gets", "atoi", "atol", "alloca", "strncat",
           "gethostbyname", "getaddrinfo"]
-PRIVATE = re.compile(r"<(uv\.h|openssl/|unbound\.h)")
+PRIVATE = re.compile(r"<(uv\.h|openssl/|unbound\.h|curl/)")
 
 failures = 0
 
