@@ -24,14 +24,19 @@ CONTROLS = re.compile(rb"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>])|[\r\n]+")
 
 
 def in_terminal(command, answers=(), **options):
-    """Runs a program in a terminal of 120 by 40. `answers` are (text to wait for, keys to type), in
-    their order; waiting is for what the screen says, not for time."""
+    """Runs a program in a terminal of 120 by 40. `answers` are (pattern to wait for, keys to type), in
+    their order, or (pattern, keys, echo): then each key is typed when the echo of the one before was
+    seen. Waiting is for what the screen says, not for time; but some programs throw away what was
+    typed before they look (all of it, or its beginning), so a key that nothing came of is typed again:
+    keys without an echo are single ones."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, close_fds=True,
                                start_new_session=True, **options)
     os.close(slave)
-    answers = list(answers)
+    # One key each: what to wait for, the key.
+    steps = [(pattern if number == 0 else rest[0], key) for pattern, keys, *rest in answers
+             for number, key in enumerate([keys[n:n + 1] for n in range(len(keys))] or [b""])]
     screen, seen, typed = b"", 0, b""
     deadline = time.monotonic() + TERMINAL_TIMEOUT
     last = time.monotonic()
@@ -47,19 +52,17 @@ def in_terminal(command, answers=(), **options):
                     break
                 screen += piece.replace(b"\0", b"")
                 last = time.monotonic()
-            while answers and screen.find(answers[0][0], seen) >= 0:
-                text, keys = answers.pop(0)
-                seen = screen.find(text, seen) + len(text)
-                os.write(master, keys)
-                typed = keys
-            # Some throw away what was typed before they look.
-            if answers and time.monotonic() - last > 3:
+            while steps and (match := re.compile(steps[0][0]).search(screen, seen)):
+                typed = steps.pop(0)[1]
+                seen = match.end()
+                os.write(master, typed)
+            if time.monotonic() - last > 5:
                 os.write(master, typed)
                 last = time.monotonic()
             if not ready and process.poll() is not None:
                 break
             if time.monotonic() > deadline:
-                raise Failure(f"{command[0]} does not end; it waits for {answers[:1]}; the screen: "
+                raise Failure(f"{command[0]} does not end; it waits for {steps[:1]}; the screen: "
                               f"{CONTROLS.sub(b' ', screen)[-1500:]!r}")
     finally:
         if process.poll() is None:
@@ -69,7 +72,7 @@ def in_terminal(command, answers=(), **options):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         os.close(master)
-    if process.returncode != 0 or answers:
+    if process.returncode != 0 or steps:
         raise Failure(f"{command[0]} ended with {process.returncode}: {screen[-1500:]!r}")
     return screen
 
@@ -160,17 +163,19 @@ user-domain=example.test
 last-version-used=6.26
 last-time-prune-questioned={time.strftime("%y.%-m")}
 initial-keystroke-list=
+default-saved-msg-folder=saved
 sort-key=arrival
 """)
     in_terminal([path, "-p", rc, "-P", "/dev/null", "-x", "/dev/null", "-i"], answers=[
         (b"SECURITY PROBLEM", b""),
-        (b"PASSWORD", PASSWORD.encode() + b"\r"),
+        (b"PASSWORD", PASSWORD.encode() + b"\r", rb"\*"),
         (b"Preserve password", b"N"),
         (b"5 messages", b"D"),
         (b"marked for deletion", b"S"),
-        (b"to folder [", b"saved\r"),
-        (b"copied to", b"X"),
-        (b"xpunge", b"Q"),
+        (rb"to folder \[saved\]", b"\r"),
+        # One that was busy says that it is done, and may keep the other sentence to itself.
+        (rb"copied to|Saving[^\r\n]*DONE", b"X"),
+        (rb"expunged|Expunging[^\r\n]*DONE", b"Q"),
     ], env=dict(os.environ, HOME=home, TERM="xterm"))
     left = contents(gateway, user)
     saved = contents(gateway, user, "saved")
