@@ -45,6 +45,14 @@ max_sessions = 10000
 -- It is a duration like "30s" from 10ms to 5m.
 proxy_header_deadline = "5s"
 
+-- Longest time that a TLS handshake may take.
+-- It is a duration like "30s" from 10ms to 10m.
+tls_handshake_deadline = "30s"
+
+-- A client may resume its TLS session for so long, with any worker; the keys for it are made anew as often.
+-- It is a duration like "30s" from 1s to 7d.
+tls_session_lifetime = "2h"
+
 -- Most sessions of one client address at a time, over all workers.
 -- It is a whole number from 1 to 1000000.
 max_sessions_per_address = 100

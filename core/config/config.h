@@ -5,7 +5,8 @@
  * Every error names file and line, and the nearest known word. Main thread.
  *
  * Words: hostname = …, and the other settings of the gateway (settings.h);
- * listen { "address:port", …, to = "instance", tls = "implicit", proxies = { "192.0.2.9" } };
+ * listen { "address:port", …, to = "instance", tls = "implicit", proxies = { "192.0.2.9" },
+ * client_certificates = "requested", client_authorities = "clients.pem" };
  * certificate { "chain.pem", key = "key.pem" }; domain "name" { store = …,
  * directory = … }; module "name" { as = "instance", … }; policy "file.lua" or
  * policy { "file.lua", allow = {…}, cpu = "20ms", memory = "16M" };
@@ -21,6 +22,7 @@
 
 #include "base/network.h"
 #include "config/settings.h"
+#include "io/tls.h"
 #include "module/options.h"
 #include "policy/policy.h"
 
@@ -34,6 +36,8 @@ struct pn_config_listener {
 	const char *address; /* "0.0.0.0:25", "[::]:25", "unix:/run/postern/lmtp" */
 	const char *to;      /* instance */
 	enum pn_listen_tls tls;
+	enum pn_tls_client_certificates client_certificates;
+	const char *client_authorities; /* absolute; or NULL */
 	const struct pn_network *proxies; /* whose connections begin with a PROXY header */
 	size_t proxy_count;
 	int line;

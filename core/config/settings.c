@@ -44,6 +44,15 @@ const struct pn_option pn_gateway_options[] = {
                            .flags = PN_OPTION_RELOADABLE,
                            .summary = "Longest wait for the PROXY header of a connection that must "
                                       "begin with one."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, tls_handshake_deadline, "30s",
+                           .minimum_text = "10ms", .maximum_text = "10m",
+                           .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Longest time that a TLS handshake may take."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, tls_session_lifetime, "2h",
+                           .minimum_text = "1s", .maximum_text = "7d",
+                           .flags = PN_OPTION_RELOADABLE,
+                           .summary = "A client may resume its TLS session for so long, with any "
+                                      "worker; the keys for it are made anew as often."),
 	PN_OPTION_COUNT(struct pn_gateway_settings, max_sessions_per_address, "100",
                         .minimum_text = "1", .maximum_text = "1000000",
                         .flags = PN_OPTION_RELOADABLE,

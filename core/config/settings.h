@@ -35,6 +35,8 @@ struct pn_gateway_settings {
 	uint64_t auth_deadline;
 	uint64_t dns_deadline;
 	uint64_t proxy_header_deadline;
+	uint64_t tls_handshake_deadline;
+	uint64_t tls_session_lifetime;
 	struct pn_text_list resolvers; /* addresses; empty: those of /etc/resolv.conf */
 	uint32_t dnssec;       /* choice: auto off required */
 	const char *trust_anchor;

@@ -3,6 +3,7 @@
 #include "config/reading.h"
 
 static const char *const tls_words[] = {"starttls", "implicit", "never", NULL};
+static const char *const client_words[] = {"never", "requested", "required", NULL};
 
 /* ---- listen ---- */
 
@@ -29,20 +30,47 @@ static void add_listener(struct pn_config_reading *reading,
 	reading->listeners[config->listener_count++] = *listener;
 }
 
-static enum pn_listen_tls tls_of(struct pn_config_reading *reading, const struct pn_setting *rows,
-                                 size_t count)
+/* The place of the word that the key has among three, of which the first is the default. */
+static int word_of(struct pn_config_reading *reading, const struct pn_setting *rows, size_t count,
+                   const char *key, const char *const *words)
 {
-	const char *word = pn_config_row_text(reading, rows, count, "tls");
+	const char *word = pn_config_row_text(reading, rows, count, key);
 
 	if (word == NULL)
-		return PN_LISTEN_STARTTLS;
-	for (size_t index = 0; tls_words[index] != NULL; index++) {
-		if (strcmp(tls_words[index], word) == 0)
-			return (enum pn_listen_tls)index;
+		return 0;
+	for (int index = 0; words[index] != NULL; index++) {
+		if (strcmp(words[index], word) == 0)
+			return index;
 	}
-	pn_config_raise(reading, pn_config_row(rows, count, "tls")->line,
-	                "tls must be \"starttls\", \"implicit\" or \"never\", not \"%s\"%s", word,
-	                pn_config_hint(reading, word, tls_words));
+	pn_config_raise(reading, pn_config_row(rows, count, key)->line,
+	                "%s must be \"%s\", \"%s\" or \"%s\", not \"%s\"%s", key, words[0],
+	                words[1], words[2], word, pn_config_hint(reading, word, words));
+}
+
+static void read_clients(struct pn_config_reading *reading, const struct pn_setting *rows,
+                         size_t count, struct pn_config_listener *listener)
+{
+	const char *path = pn_config_row_text(reading, rows, count, "client_authorities");
+	const struct pn_setting *row = pn_config_row(rows, count, "client_certificates");
+
+	listener->client_certificates = (enum pn_tls_client_certificates)word_of(
+		reading, rows, count, "client_certificates", client_words);
+	if (listener->client_certificates != PN_TLS_CLIENT_NEVER &&
+	    listener->tls == PN_LISTEN_PLAIN)
+		pn_config_raise(reading, row->line,
+		                "client_certificates needs TLS, and this listener has tls = "
+		                "\"never\"");
+	if (listener->client_certificates == PN_TLS_CLIENT_REQUIRED && path == NULL)
+		pn_config_raise(reading, row->line,
+		                "client_certificates = \"required\" needs client_authorities = "
+		                "\"FILE\": the certificates of those who vouch for clients");
+	if (path == NULL)
+		return;
+	if (listener->client_certificates == PN_TLS_CLIENT_NEVER)
+		pn_config_raise(reading, pn_config_row(rows, count, "client_authorities")->line,
+		                "client_authorities is for nothing without client_certificates = "
+		                "\"requested\" or \"required\"");
+	listener->client_authorities = pn_config_path(reading, path);
 }
 
 static void read_proxies(struct pn_config_reading *reading, const struct pn_setting *row,
@@ -70,7 +98,8 @@ static void read_proxies(struct pn_config_reading *reading, const struct pn_sett
 
 int pn_config_word_listen(lua_State *lua)
 {
-	static const char *const known[] = {"to", "tls", "proxies", NULL};
+	static const char *const known[] = {
+		"to", "tls", "proxies", "client_certificates", "client_authorities", NULL};
 	struct pn_config_reading *reading = pn_config_reading_of(lua);
 	int line = pn_config_line(lua);
 	struct pn_config_call_lines lines = pn_config_lines_find(reading, "listen", NULL, line);
@@ -83,7 +112,8 @@ int pn_config_word_listen(lua_State *lua)
 
 	pn_config_refuse_unknown(reading, rows, count, "listen", known);
 	listener.to = pn_config_row_text(reading, rows, count, "to");
-	listener.tls = tls_of(reading, rows, count);
+	listener.tls = (enum pn_listen_tls)word_of(reading, rows, count, "tls", tls_words);
+	read_clients(reading, rows, count, &listener);
 	read_proxies(reading, pn_config_row(rows, count, "proxies"), &listener);
 	if (addresses == 0)
 		pn_config_raise(reading, line, "listen names no address");

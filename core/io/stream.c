@@ -6,6 +6,7 @@
 #include "io/stream.h"
 
 #include "io/loop.h"
+#include "io/tls.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -298,6 +299,12 @@ const char *pn_stream_tls_server_name(const struct pn_stream *stream)
 	                           : NULL;
 
 	return name == NULL ? "" : name;
+}
+
+const struct pn_client_certificate *pn_stream_client_certificate(const struct pn_stream *stream,
+                                                                 struct pn_arena *arena)
+{
+	return stream->is_encrypted ? pn_tls_client_certificate(stream->ssl, arena) : NULL;
 }
 
 void pn_stream_finish_writing(struct pn_stream *stream)

@@ -8,7 +8,9 @@
 #ifndef CORE_IO_STREAM_H
 #define CORE_IO_STREAM_H
 
+#include <postern/arena.h>
 #include <postern/error.h>
+#include <postern/session.h>
 #include <postern/types.h>
 
 struct pn_stream;
@@ -53,6 +55,10 @@ bool pn_stream_is_encrypted(const struct pn_stream *stream);
 const char *pn_stream_tls_version(const struct pn_stream *stream);
 const char *pn_stream_tls_cipher(const struct pn_stream *stream);
 const char *pn_stream_tls_server_name(const struct pn_stream *stream);
+
+/* What the peer, a client, showed in its handshake (see tls.h); NULL where it showed nothing. */
+const struct pn_client_certificate *
+pn_stream_client_certificate(const struct pn_stream *stream, struct pn_arena *arena);
 
 /* Says "that was all" in this direction: close_notify, then FIN. */
 void pn_stream_finish_writing(struct pn_stream *stream);

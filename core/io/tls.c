@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TLS contexts of servers, on OpenSSL; those of clients are in tls_client.c. */
-#include "io/tls.h"
+#include "io/tls_parts.h"
 
-#include <postern/arena.h>
 #include <postern/log.h>
 
 #include "io/file.h"
@@ -11,7 +10,6 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +17,6 @@
 #include <unistd.h>
 
 enum { KEY_FILE_MAX = 64 * 1024, CHAIN_FILE_MAX = 1024 * 1024 };
-
-struct pn_tls_server {
-	SSL_CTX **contexts; /* one for each certificate; the first is the default */
-	size_t count;
-};
 
 const char *pn_tls_error_text(char *room, size_t size)
 {
@@ -35,6 +28,29 @@ const char *pn_tls_error_text(char *room, size_t size)
 		ERR_error_string_n(number, room, size);
 	ERR_clear_error();
 	return room;
+}
+
+void pn_tls_digest_begin(struct pn_tls_digest *digest)
+{
+	digest->context = EVP_MD_CTX_new();
+	if (digest->context == NULL || EVP_DigestInit_ex(digest->context, EVP_sha256(), NULL) != 1)
+		abort();
+}
+
+void pn_tls_digest_add(struct pn_tls_digest *digest, const void *bytes, size_t size)
+{
+	uint64_t length = size;
+
+	if (EVP_DigestUpdate(digest->context, &length, sizeof(length)) != 1 ||
+	    EVP_DigestUpdate(digest->context, bytes, size) != 1)
+		abort();
+}
+
+void pn_tls_digest_end(struct pn_tls_digest *digest, unsigned char out[PN_TLS_DIGEST_SIZE])
+{
+	if (EVP_DigestFinal_ex(digest->context, out, NULL) != 1)
+		abort();
+	EVP_MD_CTX_free(digest->context);
 }
 
 static int choose_certificate(SSL *ssl, int *alert, void *user)
@@ -180,37 +196,110 @@ static enum pn_status use_chain(SSL_CTX *context, const struct pn_tls_certificat
 	return status == PN_OK ? PN_OK : PN_FAILED;
 }
 
+static bool names_are_same(X509 *one, X509 *other)
+{
+	int first = X509_get_ext_by_NID(one, NID_subject_alt_name, -1);
+	int second = X509_get_ext_by_NID(other, NID_subject_alt_name, -1);
+
+	if (first < 0 || second < 0)
+		return first < 0 && second < 0 &&
+		       X509_NAME_cmp(X509_get_subject_name(one), X509_get_subject_name(other)) == 0;
+	return ASN1_OCTET_STRING_cmp(X509_EXTENSION_get_data(X509_get_ext(one, first)),
+	                             X509_EXTENSION_get_data(X509_get_ext(other, second))) == 0;
+}
+
+/* A certificate of the same names with another kind of key belongs beside the one before it. */
+static SSL_CTX *find_context(const struct pn_tls_server *server, SSL_CTX *fresh)
+{
+	X509 *certificate = SSL_CTX_get0_certificate(fresh);
+	int kind = EVP_PKEY_get_base_id(X509_get0_pubkey(certificate));
+
+	for (size_t i = 0; i < server->count; i++) {
+		SSL_CTX *context = server->contexts[i];
+		bool has_kind = false;
+		bool is_same;
+
+		/* Each set of names has one certificate of a kind. */
+		is_same = SSL_CTX_set_current_cert(context, SSL_CERT_SET_FIRST) == 1 &&
+		          names_are_same(SSL_CTX_get0_certificate(context), certificate);
+		if (!is_same)
+			continue;
+		do
+			has_kind = has_kind || EVP_PKEY_get_base_id(X509_get0_pubkey(
+						       SSL_CTX_get0_certificate(context))) == kind;
+		while (SSL_CTX_set_current_cert(context, SSL_CERT_SET_NEXT) == 1);
+		SSL_CTX_set_current_cert(context, SSL_CERT_SET_FIRST);
+		if (!has_kind)
+			return context;
+	}
+	return NULL;
+}
+
 static enum pn_status load(SSL_CTX *context, const struct pn_tls_certificate *certificate,
                            struct pn_error *error)
 {
 	if (use_chain(context, certificate, error) != PN_OK)
 		return PN_FAILED;
-	if (use_key(context, certificate, error) != PN_OK)
-		return PN_FAILED;
+	return use_key(context, certificate, error);
+}
+
+static void add_to_digest(struct pn_tls_digest *digest, X509 *certificate)
+{
+	unsigned char fingerprint[EVP_MAX_MD_SIZE];
+	unsigned size = 0;
+
+	if (X509_digest(certificate, EVP_sha256(), fingerprint, &size) != 1)
+		abort();
+	pn_tls_digest_add(digest, fingerprint, size);
+}
+
+static enum pn_status add_certificate(struct pn_tls_server *server,
+                                      const struct pn_tls_certificate *certificate,
+                                      uint64_t lifetime_ms, struct pn_tls_digest *digest,
+                                      struct pn_error *error)
+{
+	SSL_CTX *context = pn_tls_context_new(TLS_server_method());
+	enum pn_status status = load(context, certificate, error);
+	SSL_CTX *shared;
+
+	if (status != PN_OK) {
+		SSL_CTX_free(context);
+		return status;
+	}
 	if (X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(context))) < 0)
 		pn_log(PN_LOG_WARNING, "certificate", "the certificate %s has expired",
 		       certificate->chain_path);
+	add_to_digest(digest, SSL_CTX_get0_certificate(context));
+	shared = find_context(server, context);
+	if (shared != NULL) {
+		SSL_CTX_free(context);
+		return load(shared, certificate, error);
+	}
+	server->contexts[server->count++] = context;
+	SSL_CTX_set_tlsext_servername_callback(context, choose_certificate);
+	SSL_CTX_set_tlsext_servername_arg(context, server);
+	pn_tls_service_prepare(context);
+	pn_tls_resumption_prepare(context, lifetime_ms);
 	return PN_OK;
 }
 
 enum pn_status pn_tls_server_new(const struct pn_tls_certificate *certificates, size_t count,
-                                 struct pn_tls_server **server_out, struct pn_error *error)
+                                 uint64_t lifetime_ms, struct pn_tls_server **server_out,
+                                 struct pn_error *error)
 {
 	struct pn_tls_server *server = calloc(1, sizeof(*server));
+	struct pn_tls_digest digest;
+	enum pn_status status = PN_OK;
 
 	if (server == NULL || (server->contexts = calloc(count, sizeof(SSL_CTX *))) == NULL)
 		abort();
-	for (size_t i = 0; i < count; i++) {
-		SSL_CTX *context = pn_tls_context_new(TLS_server_method());
-
-		server->contexts[server->count++] = context;
-		SSL_CTX_set_session_id_context(context, (const unsigned char *)"postern", 7);
-		SSL_CTX_set_tlsext_servername_callback(context, choose_certificate);
-		SSL_CTX_set_tlsext_servername_arg(context, server);
-		if (load(context, &certificates[i], error) != PN_OK) {
-			pn_tls_server_free(&server);
-			return PN_FAILED;
-		}
+	pn_tls_digest_begin(&digest);
+	for (size_t i = 0; status == PN_OK && i < count; i++)
+		status = add_certificate(server, &certificates[i], lifetime_ms, &digest, error);
+	pn_tls_digest_end(&digest, server->digest);
+	if (status != PN_OK) {
+		pn_tls_server_free(&server);
+		return PN_FAILED;
 	}
 	*server_out = server;
 	return PN_OK;
@@ -220,19 +309,10 @@ void pn_tls_server_free(struct pn_tls_server **server)
 {
 	if (*server == NULL)
 		return;
+	pn_tls_service_free_all(&(*server)->services);
 	for (size_t i = 0; i < (*server)->count; i++)
 		SSL_CTX_free((*server)->contexts[i]);
 	free((*server)->contexts);
 	free(*server);
 	*server = NULL;
-}
-
-SSL *pn_tls_accept(struct pn_tls_server *server)
-{
-	SSL *ssl = SSL_new(server->contexts[0]);
-
-	if (ssl == NULL)
-		abort();
-	SSL_set_accept_state(ssl);
-	return ssl;
 }

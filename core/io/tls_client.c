@@ -5,11 +5,10 @@
  * is used once more. Called where a handshake begins; owns everything of it. Loop
  * thread.
  */
-#include "io/tls.h"
+#include "io/tls_parts.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>

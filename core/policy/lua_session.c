@@ -61,6 +61,31 @@ static void push_identity(lua_State *lua, const struct pn_stage_call *call)
 	policy_push_slice(lua, pn_session_identity(call->session));
 }
 
+/* A table; nil where the client showed none. */
+static void push_client_certificate(lua_State *lua, const struct pn_stage_call *call)
+{
+	const struct pn_client_certificate *certificate =
+		pn_session_client_certificate(call->session);
+
+	if (certificate == NULL) {
+		lua_pushnil(lua);
+		return;
+	}
+	lua_createtable(lua, 0, 6);
+	lua_pushboolean(lua, certificate->is_verified);
+	lua_setfield(lua, -2, "is_verified");
+	lua_pushstring(lua, certificate->problem);
+	lua_setfield(lua, -2, "problem");
+	lua_pushstring(lua, certificate->fingerprint);
+	lua_setfield(lua, -2, "fingerprint");
+	lua_pushstring(lua, certificate->subject);
+	lua_setfield(lua, -2, "subject");
+	lua_pushstring(lua, certificate->issuer);
+	lua_setfield(lua, -2, "issuer");
+	lua_pushstring(lua, certificate->name);
+	lua_setfield(lua, -2, "name");
+}
+
 static void push_message(lua_State *lua, const struct pn_stage_call *call)
 {
 	(void)call;
@@ -100,6 +125,7 @@ const struct policy_handle_type policy_session_type = {
 	.name = "session",
 	.properties =
 		(const struct policy_property[]){
+			{"client_certificate", push_client_certificate},
 			{"hello", push_hello},
 			{"hostname", push_hostname},
 			{"id", push_id},

@@ -250,6 +250,32 @@ static enum pn_status add_domains(struct assembling *work)
 	return PN_OK;
 }
 
+/* What the sessions of a listener are secured with. Where keys are not read, its file is looked at.
+ */
+static enum pn_status add_tls_service(struct assembling *work,
+                                      const struct pn_config_listener *mention,
+                                      struct pn_bound_listener *listener)
+{
+	const struct pn_tls_service_settings settings = {
+		.name = mention->to,
+		.client_certificates = mention->client_certificates,
+		.authorities_path = mention->client_authorities,
+	};
+
+	if (mention->client_certificates != PN_TLS_CLIENT_NEVER &&
+	    work->config->certificate_count == 0)
+		return pn_fail(work->error,
+		               "%s:%d: client_certificates needs a certificate { … } of the "
+		               "gateway's own",
+		               work->config->file, mention->line);
+	if (mention->tls == PN_LISTEN_PLAIN ||
+	    pn_tls_service_add(work->generation->tls, &settings, &listener->tls_service,
+	                       work->error) == PN_OK)
+		return PN_OK;
+	pn_error_prefix(work->error, "%s:%d", work->config->file, mention->line);
+	return PN_FAILED;
+}
+
 static enum pn_status add_listeners(struct assembling *work)
 {
 	const struct pn_config *config = work->config;
@@ -271,6 +297,8 @@ static enum pn_status add_listeners(struct assembling *work)
 		listeners[i].address = mention->address;
 		listeners[i].instance = instance;
 		listeners[i].tls = mention->tls;
+		if (add_tls_service(work, mention, &listeners[i]) != PN_OK)
+			return PN_FAILED;
 		listeners[i].proxies = mention->proxies;
 		listeners[i].proxy_count = mention->proxy_count;
 	}
@@ -315,7 +343,8 @@ static enum pn_status add_certificates(struct assembling *work)
 	}
 	if (work->settings->skip_keys)
 		return PN_OK;
-	if (pn_tls_server_new(certificates, config->certificate_count, &work->generation->tls,
+	if (pn_tls_server_new(certificates, config->certificate_count,
+	                      config->settings.tls_session_lifetime, &work->generation->tls,
 	                      work->error) != PN_OK) {
 		pn_error_prefix(work->error, "%s:%d", config->file, config->certificates[0].line);
 		return PN_FAILED;
@@ -464,6 +493,7 @@ static void copy_limits(struct pn_generation *generation,
 	generation->max_header_fields = settings->max_header_fields;
 	generation->max_hops = settings->max_hops;
 	generation->proxy_header_ms = settings->proxy_header_deadline;
+	generation->tls_handshake_deadline_ms = settings->tls_handshake_deadline;
 	generation->max_own_hops = settings->max_own_hops;
 	generation->store_deadline_ms = settings->store_deadline;
 	generation->auth_deadline_ms = settings->auth_deadline;
@@ -556,7 +586,7 @@ enum pn_status pn_assemble(const char *config_path, const struct pn_assemble_set
 	copy_limits(work.generation, &work.config->settings);
 	copy_queue_limits(work.generation, work.config);
 	if (add_instances(&work) != PN_OK || add_domains(&work) != PN_OK ||
-	    add_listeners(&work) != PN_OK || add_certificates(&work) != PN_OK ||
+	    add_certificates(&work) != PN_OK || add_listeners(&work) != PN_OK ||
 	    choose_home(&work) != PN_OK || add_chains(&work) != PN_OK) {
 		pn_generation_drop(&work.generation);
 		return PN_FAILED;

@@ -16,6 +16,7 @@ struct pn_bound_listener {
 	const char *address;
 	struct pn_instance *instance;
 	enum pn_listen_tls tls;
+	struct pn_tls_service *tls_service; /* NULL: no TLS */
 	const struct pn_network *proxies;
 	size_t proxy_count;
 };

@@ -76,6 +76,10 @@ static enum pn_status become_unprivileged(const char *path, struct pn_error *err
 		status = pn_file_snapshot(config->file, MAX_FILE_SIZE, &descriptor, error);
 	if (status == PN_OK)
 		pn_file_provide(config->file, descriptor);
+	for (size_t i = 0; status == PN_OK && i < config->listener_count; i++) {
+		if (config->listeners[i].client_authorities != NULL)
+			provide(config->listeners[i].client_authorities);
+	}
 	for (size_t i = 0; status == PN_OK && i < config->policy_count; i++)
 		provide_policy(config->policies[i].path);
 	pn_config_free(&config);

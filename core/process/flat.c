@@ -28,6 +28,21 @@ static void write_number(FILE *out, const char *word, uint64_t number)
 	fprintf(out, "%s %llu\n", word, (unsigned long long)number);
 }
 
+/* Listeners of one service have the same file as a rule: it is named once. */
+static void write_authorities(const struct pn_config *config, size_t index, FILE *out)
+{
+	const char *path = config->listeners[index].client_authorities;
+
+	if (path == NULL)
+		return;
+	for (size_t i = 0; i < index; i++) {
+		if (config->listeners[i].client_authorities != NULL &&
+		    strcmp(config->listeners[i].client_authorities, path) == 0)
+			return;
+	}
+	write_text(out, "file", path);
+}
+
 void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 {
 	const struct pn_config *config = assembly->config;
@@ -41,6 +56,8 @@ void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 	write_text(out, "file", config->file);
 	for (size_t i = 0; i < config->certificate_count; i++)
 		write_text(out, "file", config->certificates[i].chain_path);
+	for (size_t i = 0; i < config->listener_count; i++)
+		write_authorities(config, i, out);
 	for (size_t i = 0; i < config->policy_count; i++)
 		write_text(out, "file", config->policies[i].path);
 	for (size_t i = 0; assembly->generation->policies != NULL; i++) {
@@ -64,6 +81,7 @@ void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 	write_number(out, "watchdog", settings->watchdog);
 	write_number(out, "stop_grace", settings->stop_grace);
 	write_number(out, "reload_deadline", settings->reload_deadline);
+	write_number(out, "tls_session_lifetime", settings->tls_session_lifetime);
 	fputs("end\n", out);
 	fflush(out);
 }
@@ -113,7 +131,8 @@ static void take_line(struct pn_flat *flat, const char *word, const char *value)
 	               {"queue_workers", &flat->queue_workers},
 	               {"watchdog", &flat->watchdog_ms},
 	               {"stop_grace", &flat->stop_grace_ms},
-	               {"reload_deadline", &flat->reload_deadline_ms}};
+	               {"reload_deadline", &flat->reload_deadline_ms},
+	               {"tls_session_lifetime", &flat->tls_session_lifetime_ms}};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		if (strcmp(word, lists[i].word) == 0)

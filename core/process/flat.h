@@ -37,6 +37,7 @@ struct pn_flat {
 	uint64_t watchdog_ms;
 	uint64_t stop_grace_ms;
 	uint64_t reload_deadline_ms;
+	uint64_t tls_session_lifetime_ms;
 };
 
 /* Writes the result of a check. */

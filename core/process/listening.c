@@ -22,6 +22,7 @@ struct listening {
 	struct pn_listener *listener;
 	struct pn_instance *instance; /* of the generation in use; NULL: not listened to */
 	enum pn_listen_tls tls;
+	struct pn_tls_service *tls_service;
 	const struct pn_network *proxies; /* of the generation in use */
 	size_t proxy_count;
 };
@@ -139,6 +140,7 @@ static void accepted(void *user, int descriptor, const struct sockaddr *peer)
 		.listener = listening->label,
 		.generation = pn_generation_current,
 		.instance = listening->instance,
+		.tls_service = listening->tls_service,
 		.implicit_tls = listening->tls == PN_LISTEN_IMPLICIT,
 		.tls_allowed = listening->tls == PN_LISTEN_STARTTLS,
 	};
@@ -169,6 +171,7 @@ enum pn_status pn_listening_use(const struct pn_assembly *assembly, struct pn_er
 			continue;
 		listening->instance = bound->instance;
 		listening->tls = bound->tls;
+		listening->tls_service = bound->tls_service;
 		listening->proxies = bound->proxies;
 		listening->proxy_count = bound->proxy_count;
 		listening->label = bound->address;

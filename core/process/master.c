@@ -217,6 +217,19 @@ static int sleep_ms(void)
 	return (int)wait;
 }
 
+/* The keys that TLS sessions are resumed with: one is good for as long as a session is, and for
+ * that long again behind the next. */
+static void turn_tls_keys(void)
+{
+	uint64_t now = pn_master_now_ms();
+
+	if (pn_master.current == NULL ||
+	    now - pn_master.tls_turned_ms < pn_master.current->flat.tls_session_lifetime_ms)
+		return;
+	pn_master.tls_turned_ms = now;
+	pn_tls_resumption_turn(&pn_master.shared->tls_resumption);
+}
+
 static void turn(void)
 {
 	struct pollfd descriptors[PN_MAX_SLOTS + 1];
@@ -244,6 +257,7 @@ static void turn(void)
 	pn_reload_answer_when_used();
 	pn_crew_start_due();
 	end_late_ones();
+	turn_tls_keys();
 }
 
 /* A session is a descriptor: as many as this process may have, and who may have more takes more.
@@ -285,6 +299,8 @@ static enum pn_status set_up(struct pn_error *error)
 			return pn_fail_errno(error, errno, "cannot make an eventfd");
 	}
 	atomic_store(&pn_master.shared->started_wall_ms, pn_clock_wall_ms());
+	pn_tls_resumption_turn(&pn_master.shared->tls_resumption);
+	pn_master.tls_turned_ms = pn_master_now_ms();
 	return PN_OK;
 }
 

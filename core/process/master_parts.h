@@ -58,6 +58,7 @@ struct pn_master {
 	bool is_stopping;
 	bool has_served;
 	uint64_t stop_deadline_ms;
+	uint64_t tls_turned_ms; /* when the keys of TLS sessions were made anew */
 	int exit_status;
 };
 

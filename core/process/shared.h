@@ -11,6 +11,7 @@
 #include <postern/error.h>
 #include <postern/module.h>
 
+#include "io/tls.h"
 #include "process/suspects.h"
 #include "session/costs.h"
 #include "session/running.h"
@@ -81,6 +82,7 @@ struct pn_shared {
 	_Atomic uint32_t queued;          /* counts up when rows may have come into the queue */
 	_Atomic uint32_t queue_edited;    /* and when an operator changed rows or suspensions */
 	_Atomic uint32_t changes[PN_CHANGE_BUCKETS]; /* account generations, by hash */
+	struct pn_tls_resumption tls_resumption;     /* the master writes */
 	struct pn_suspects suspects;
 	struct pn_hook_costs ended_costs; /* of workers that ended; the master writes */
 	struct pn_slot slots[PN_MAX_SLOTS];

@@ -397,6 +397,7 @@ static enum pn_status start(struct pn_error *error)
 	pn_running = &pn_worker.slot->running;
 	pn_hook_costs = &pn_worker.slot->costs;
 	pn_suspects_use(pn_worker.shared);
+	pn_tls_resumption_use(&pn_worker.shared->tls_resumption);
 	pn_session_world.worker_number = pn_worker.number;
 	pn_session_world.count_address = count_address;
 	pn_session_world.session_ended = session_ended;

@@ -79,6 +79,11 @@ const char *pn_session_tls_server_name(const struct pn_session *session)
 	return session->stream == NULL ? "" : pn_stream_tls_server_name(session->stream);
 }
 
+const struct pn_client_certificate *pn_session_client_certificate(const struct pn_session *session)
+{
+	return session->client_certificate;
+}
+
 bool pn_session_can_start_tls(const struct pn_session *session)
 {
 	return session->tls_allowed && !pn_session_is_encrypted(session);

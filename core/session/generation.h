@@ -109,6 +109,7 @@ struct pn_generation {
 	size_t authentication_count;
 
 	struct pn_tls_server *tls; /* certificates; or NULL */
+	uint64_t tls_handshake_deadline_ms;
 	struct pn_instance *home;  /* the store that has the queue; NULL: there is no store */
 	struct pn_queue_limits queue;
 	const char *relay;         /* host for mail to other domains; "": by MX */

@@ -16,8 +16,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { HANDSHAKE_MS = 60 * 1000 };
-
 static void run_open(struct pn_session *session, enum pn_answer_kind kind, enum pn_status status,
                      const void *result, const struct pn_error *error)
 {
@@ -177,6 +175,9 @@ void pn_session_secured(struct pn_session *session, bool is_up, const char *why)
 		return;
 	}
 	session->phase = PN_PHASE_OPENING;
+	if (!session->is_client)
+		session->client_certificate =
+			pn_stream_client_certificate(session->stream, session->arena);
 	if (session->is_client && session->tls_at_once)
 		run_open(session, PN_ANSWER_CONNECT, PN_OK, NULL, NULL);
 	else if (session->is_client)
@@ -231,13 +232,13 @@ void pn_session_start_handshake(struct pn_session *session)
 	session->phase = PN_PHASE_HANDSHAKE;
 	session->tls_allowed = false;
 	ssl = session->is_client ? pn_tls_connect_to(session->tls_target)
-	                         : pn_tls_accept(session->generation->tls);
+	                         : pn_tls_accept(session->tls_service);
 	if (ssl == NULL) {
 		pn_session_secured(session, false, pn_tls_error_text(why, sizeof(why)));
 		return;
 	}
 	pn_stream_set_tls(session->stream, ssl);
-	pn_timer_set(session->deadline, HANDSHAKE_MS);
+	pn_timer_set(session->deadline, session->generation->tls_handshake_deadline_ms);
 	pn_session_continue_handshake(session);
 }
 
@@ -254,7 +255,8 @@ void pn_session_accept(const struct pn_accepted *accepted)
 	}
 	session->listener = accepted->listener;
 	session->tls_at_once = accepted->implicit_tls;
-	session->tls_allowed = accepted->tls_allowed && accepted->generation->tls != NULL;
+	session->tls_service = accepted->tls_service;
+	session->tls_allowed = accepted->tls_allowed && accepted->tls_service != NULL;
 	pn_socket_text(accepted->peer, session->peer, &session->peer_port);
 	session->peer_is_loopback = pn_socket_is_loopback(accepted->peer);
 	session->is_counted = true;

@@ -117,6 +117,8 @@ struct pn_session {
 	uint16_t peer_port;
 	const char *listener;
 	const struct pn_tls_target *tls_target; /* of a connection that we make */
+	struct pn_tls_service *tls_service;     /* of one that we accepted; or NULL: no TLS */
+	const struct pn_client_certificate *client_certificate; /* or NULL */
 	struct pn_kept_text hello;
 	struct pn_slice identity;
 	const struct pn_account *account;
@@ -156,6 +158,7 @@ struct pn_accepted {
 	const char *listener;      /* lives as long as the generation */
 	struct pn_generation *generation;
 	struct pn_instance *instance;
+	struct pn_tls_service *tls_service; /* of the generation; NULL: no TLS */
 	bool implicit_tls;
 	bool tls_allowed;
 };

@@ -21,6 +21,7 @@
  *                    sender. store.h: order of queue rows by destination, `on` and
  *                    unchanged_since with queue mutations. protocol.h: tls_server_name,
  *                    tls_trusted, unread. http.h. transport.h: set_address.
+ *   0.4  2026-11-29  session.h: client_certificate.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H
@@ -28,7 +29,7 @@
 #include <stdint.h>
 
 #define PN_ABI_MAJOR 0
-#define PN_ABI_MINOR 3
+#define PN_ABI_MINOR 4
 
 #define PN_MUST_CHECK __attribute__((warn_unused_result))
 #define PN_PRINTF(format_index, first_argument)                                                    \

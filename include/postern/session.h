@@ -39,6 +39,23 @@ bool pn_session_is_encrypted(const struct pn_session *session);
 const char *pn_session_tls_version(const struct pn_session *session);
 const char *pn_session_tls_cipher(const struct pn_session *session);
 const char *pn_session_tls_server_name(const struct pn_session *session);
+
+/* The certificate that a client showed: listeners ask for it where their configuration says so. */
+struct pn_client_certificate {
+	uint32_t struct_size;
+	bool is_verified;        /* an authority of the listener vouches for it, today and for clients */
+	const char *problem;     /* why it is not, for people to read; or "" */
+	const char *fingerprint; /* SHA-256 of the certificate: 64 lower-case hexadecimal digits */
+	const char *subject;     /* distinguished names (RFC 4514) in printable ASCII, the rest escaped, */
+	const char *issuer;      /* cut after 1,024 bytes */
+	const char *name;        /* its first mail address, else its common name; "" where that has spaces or
+				  * control characters. Proves nothing unless is_verified. */
+};
+
+/* NULL where there is none: without TLS, or none was asked for or shown. */
+const struct pn_client_certificate *
+pn_session_client_certificate(const struct pn_session *session);
+
 /* Whether START_TLS can be offered: there is a certificate, and no TLS yet. */
 bool pn_session_can_start_tls(const struct pn_session *session);
 

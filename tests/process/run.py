@@ -34,6 +34,7 @@ from policies import PolicyTests
 from proxies import ProxyTests
 from poison import PoisonTests
 from queues import QueueTests
+from tls import TlsTests
 
 WORKER_IN_BANNER = "banner_worker = true"
 LOOP = """
@@ -47,7 +48,7 @@ HELLO = 'on("client.hello", function(session)\n\tif session.hello == "bad.test" 
         '\t\treturn reject(550, "5.7.1", "%s")\n\tend\nend)\n'
 
 
-class Tests(QueueTests, PolicyTests, PoisonTests, ControlTests, ProxyTests):
+class Tests(QueueTests, PolicyTests, PoisonTests, ControlTests, ProxyTests, TlsTests):
     """The tests; each is called with a function that makes gateways, and ends them."""
 
     def __init__(self, build, seed):
@@ -203,9 +204,7 @@ class Tests(QueueTests, PolicyTests, PoisonTests, ControlTests, ProxyTests):
 
     def listeners_come_and_go_by_reload(self):
         gateway = self.gateway()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_ports(["new"])["new"]
         line = f'listen {{ "127.0.0.1:{gateway.ports["lmtp"]}", to = "lmtp" }}'
         old = connect(gateway)
         edit(gateway, line, f'listen {{ "127.0.0.1:{port}", to = "lmtp" }}')
@@ -739,7 +738,8 @@ def main():
     failed = 0
     for name, value in (*vars(Tests).items(), *vars(QueueTests).items(),
                         *vars(PolicyTests).items(), *vars(PoisonTests).items(),
-                        *vars(ControlTests).items(), *vars(ProxyTests).items()):
+                        *vars(ControlTests).items(), *vars(ProxyTests).items(),
+                        *vars(TlsTests).items()):
         if name.startswith("_") or name in known or not callable(value) or hasattr(value, "is_helper"):
             continue
         if arguments.names and not any(word in name for word in arguments.names):

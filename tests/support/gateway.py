@@ -12,6 +12,7 @@ that was started here is ever signalled.
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -45,13 +46,20 @@ alias postmaster@{DOMAIN}: alice@{DOMAIN}
 """
 
 
-def free_ports(names):
-    """A free port of 127.0.0.1 for each name."""
-    sockets = {name: socket.socket() for name in names}
-    for each in sockets.values():
-        each.bind(("127.0.0.1", 0))
-    ports = {name: each.getsockname()[1] for name, each in sockets.items()}
-    for each in sockets.values():
+def free_ports(names, host="127.0.0.1"):
+    """A free port for each name: not one that the kernel gives to connections, or somebody else's
+    could have taken it by the time it is listened on."""
+    sockets, ports = [], {}
+    for name in names:
+        while name not in ports:
+            port = random.randrange(10000, 32000)
+            sockets.append(socket.socket())
+            try:
+                sockets[-1].bind((host, port))
+                ports[name] = port
+            except OSError:
+                pass
+    for each in sockets:
         each.close()
     return ports
 

@@ -270,6 +270,11 @@ SESSION_TEXT(pn_session_tls_version, tls_version)
 SESSION_TEXT(pn_session_tls_cipher, tls_cipher)
 SESSION_TEXT(pn_session_tls_server_name, tls_server_name)
 
+const struct pn_client_certificate *pn_session_client_certificate(const struct pn_session *session)
+{
+	return session->certificate;
+}
+
 uint16_t pn_session_peer_port(const struct pn_session *session)
 {
 	return session->port;

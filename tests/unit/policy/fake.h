@@ -29,6 +29,7 @@ struct pn_session {
 	uint16_t port;
 	uint32_t peer_count;
 	bool is_encrypted, is_loopback;
+	const struct pn_client_certificate *certificate;
 	struct fake_pair notes[FAKE_PAIRS];
 	struct pn_transaction *transaction;
 };

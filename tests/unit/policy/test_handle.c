@@ -71,7 +71,8 @@ static const struct {
          "continue"},
 	{"connection.open",
          "assert(session.tls_version == \"\" and session.tls_cipher == \"\" and "
-         "session.tls_server_name == \"\" and session.peer_count == 1)",
+         "session.tls_server_name == \"\" and session.peer_count == 1 and "
+         "session.client_certificate == nil)",
          "continue"},
 	{"connection.open", "assert(session.message == nil and other == nil and #session.id == 20)",
          "continue"},

@@ -96,8 +96,9 @@ START_TEST(running_out_of_memory_anywhere_fails_the_hook_alone)
 		lua_gc(harness.set->files[0].state->lua, LUA_GCCOLLECT);
 		memory->limit = memory->used + room;
 		call = fake_run(&harness.hooks[0], session, transaction, NULL, NULL);
-		fake_deliver();
-		ck_assert_int_ne(call->verdict, PN_VERDICT_PENDING);
+		/* Where a run took long, the next one waits for its turn. */
+		while (call->verdict == PN_VERDICT_PENDING)
+			fake_advance(1);
 		/* Lua says the same of a stack that cannot grow, whatever the reason. */
 		bool is_short = strstr(call->failure, "memory") != NULL ||
 		                strstr(call->failure, "stack overflow") != NULL;
