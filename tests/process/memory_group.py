@@ -2,7 +2,9 @@
 """A group of processes (cgroup) that together may have so much memory and no more: root's, where there are
 such groups at all."""
 
+import errno
 import os
+import time
 
 ROOTS = (("/sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"), None),
          ("/sys/fs/cgroup", ("memory.max",), ("memory.swap.max", "0")))
@@ -47,5 +49,13 @@ class MemoryGroup:
                 pass
 
     def remove(self):
-        """When all its processes have ended."""
-        os.rmdir(self.path)
+        """When all its processes have ended: the kernel may take a moment to see that."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                os.rmdir(self.path)
+                return
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)

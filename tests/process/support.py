@@ -188,6 +188,11 @@ class Clients:
             return worker, repr(error)
         return worker, None
 
+    def served(self):
+        """How many sessions went well so far."""
+        with self.lock:
+            return sum(problem is None for *_, problem in self.sessions)
+
     def stop(self):
         self.ending.set()
         for thread in self.threads:
