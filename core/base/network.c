@@ -2,6 +2,7 @@
 /* Networks, parsed and asked. */
 #include "base/network.h"
 
+#include <postern/network.h>
 #include <postern/text.h>
 
 #include <arpa/inet.h>
@@ -71,4 +72,33 @@ bool pn_network_has(const struct pn_network *network, const char *address)
 			return false;
 	}
 	return true;
+}
+
+enum pn_status pn_networks_check(const struct pn_text_list *networks, struct pn_error *error)
+{
+	struct pn_network network;
+	enum pn_status status = PN_OK;
+
+	for (size_t i = 0; i < networks->count && status == PN_OK; i++) {
+		if (strcmp(networks->items[i], "unix") != 0)
+			status = pn_network_parse(networks->items[i], &network, error);
+	}
+	return status;
+}
+
+bool pn_networks_have(const struct pn_text_list *networks, const char *address)
+{
+	struct pn_network network;
+	struct pn_error error;
+
+	for (size_t i = 0; i < networks->count; i++) {
+		if (strcmp(networks->items[i], "unix") == 0) {
+			if (strcmp(address, "unix") == 0)
+				return true;
+		} else if (pn_network_parse(networks->items[i], &network, &error) == PN_OK &&
+		           pn_network_has(&network, address)) {
+			return true;
+		}
+	}
+	return false;
 }

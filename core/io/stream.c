@@ -244,6 +244,20 @@ bool pn_stream_has_pending(const struct pn_stream *stream)
 	return stream->ssl != NULL && SSL_has_pending(stream->ssl);
 }
 
+bool pn_stream_has_input(struct pn_stream *stream)
+{
+	char byte;
+	size_t size;
+
+	if (stream->is_broken)
+		return false;
+	if (stream->ssl == NULL)
+		return recv(stream->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+	ERR_clear_error();
+	/* An error shows up again at the next read. */
+	return SSL_peek_ex(stream->ssl, &byte, 1, &size) == 1;
+}
+
 void pn_stream_set_tls(struct pn_stream *stream, SSL *ssl)
 {
 	BIO *bio = new_socket_bio(stream);

@@ -46,6 +46,9 @@ enum pn_stream_result pn_stream_write(struct pn_stream *stream, struct pn_slice 
 /* Bytes that TLS has already decrypted: readable without `ready`. */
 bool pn_stream_has_pending(const struct pn_stream *stream);
 
+/* Whether a read would bring bytes now; nothing is taken. Under TLS a record is read for it. */
+bool pn_stream_has_input(struct pn_stream *stream);
+
 /* Puts TLS on it (takes ssl); then call pn_stream_handshake until it is not AGAIN. */
 void pn_stream_set_tls(struct pn_stream *stream, struct ssl_st *ssl);
 enum pn_stream_result pn_stream_handshake(struct pn_stream *stream);

@@ -21,6 +21,7 @@ static const struct policy_handle_type *const types[POLICY_HANDLE_COUNT] = {
 	[POLICY_HANDLE_RECIPIENT] = &policy_recipient_type,
 	[POLICY_HANDLE_ATTEMPT] = &policy_attempt_type,
 	[POLICY_HANDLE_DELIVERY] = &policy_delivery_type,
+	[POLICY_HANDLE_REQUEST] = &policy_request_type,
 };
 
 static const char *const registry_names[POLICY_HANDLE_COUNT] = {
@@ -29,6 +30,7 @@ static const char *const registry_names[POLICY_HANDLE_COUNT] = {
 	[POLICY_HANDLE_RECIPIENT] = "postern.recipient",
 	[POLICY_HANDLE_ATTEMPT] = "postern.attempt",
 	[POLICY_HANDLE_DELIVERY] = "postern.delivery",
+	[POLICY_HANDLE_REQUEST] = "postern.request",
 };
 
 static bool has_subject(const struct pn_stage_call *call, enum policy_handle_kind kind)

@@ -41,6 +41,10 @@ static int push_subject(lua_State *lua, const struct pn_stage_call *call)
 		policy_handle_push(lua, POLICY_HANDLE_ATTEMPT);
 		return 1;
 	}
+	if (call->stage == PN_STAGE_CLIENT_REQUEST) {
+		policy_handle_push(lua, POLICY_HANDLE_REQUEST);
+		return 1;
+	}
 	if (is_about_delivery(call->stage)) {
 		policy_handle_push(lua, POLICY_HANDLE_DELIVERY);
 		count++;

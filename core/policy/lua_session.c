@@ -51,6 +51,16 @@ static void push_is_authenticated(lua_State *lua, const struct pn_stage_call *ca
 	lua_pushboolean(lua, pn_session_identity(call->session).size != 0);
 }
 
+static void push_is_early_talker(lua_State *lua, const struct pn_stage_call *call)
+{
+	lua_pushboolean(lua, pn_session_is_early_talker(call->session));
+}
+
+static void push_unauthorised_pipelining(lua_State *lua, const struct pn_stage_call *call)
+{
+	lua_pushinteger(lua, pn_session_unauthorised_pipelining(call->session));
+}
+
 static void push_hello(lua_State *lua, const struct pn_stage_call *call)
 {
 	policy_push_slice(lua, pn_session_hello(call->session));
@@ -132,6 +142,7 @@ const struct policy_handle_type policy_session_type = {
 			{"identity", push_identity},
 			{"instance", push_instance},
 			{"is_authenticated", push_is_authenticated},
+			{"is_early_talker", push_is_early_talker},
 			{"is_encrypted", push_is_encrypted},
 			{"is_loopback", push_is_loopback},
 			{"listener", push_listener},
@@ -143,6 +154,7 @@ const struct policy_handle_type policy_session_type = {
 			{"tls_cipher", push_tls_cipher},
 			{"tls_server_name", push_tls_server_name},
 			{"tls_version", push_tls_version},
+			{"unauthorised_pipelining", push_unauthorised_pipelining},
 			{NULL, NULL},
 		},
 	.methods =

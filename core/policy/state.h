@@ -256,6 +256,7 @@ enum policy_handle_kind {
 	POLICY_HANDLE_RECIPIENT,
 	POLICY_HANDLE_ATTEMPT,
 	POLICY_HANDLE_DELIVERY,
+	POLICY_HANDLE_REQUEST,
 	POLICY_HANDLE_COUNT,
 };
 
@@ -276,6 +277,7 @@ extern const struct policy_handle_type policy_message_type;
 extern const struct policy_handle_type policy_recipient_type;
 extern const struct policy_handle_type policy_attempt_type;
 extern const struct policy_handle_type policy_delivery_type;
+extern const struct policy_handle_type policy_request_type;
 
 /* Once for each state. */
 void policy_handles_init(lua_State *lua);

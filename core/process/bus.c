@@ -128,6 +128,7 @@ enum pn_status pn_bus_start(struct pn_error *error)
 	pn_change_bus.bucket = pn_shared_bucket;
 	pn_change_bus.watching = watching;
 	pn_change_bus.queued = queued;
+	pn_change_bus.edited = pn_bus_edited;
 	seen_queued = atomic_load(&pn_worker.shared->queued);
 	seen_edited = atomic_load(&pn_worker.shared->queue_edited);
 	if (pn_watch_new(event_of(pn_worker.slot_index), woken, NULL, &event_watch, error) != PN_OK)

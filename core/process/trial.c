@@ -341,6 +341,8 @@ void pn_trial_set_session(const struct pn_trial_session *fields)
 	if (fields->peer_count != 0)
 		trial.peer_count = fields->peer_count;
 	session->peer_is_loopback = fields->is_loopback;
+	session->is_early_talker = fields->is_early_talker;
+	session->unauthorised_pipelining = fields->unauthorised_pipelining;
 }
 
 enum pn_status pn_trial_fresh(struct pn_error *error)

@@ -67,6 +67,8 @@ struct pn_trial_session {
 	const char *hello, *peer, *hostname, *listener, *instance, *protocol, *identity;
 	uint32_t peer_count;
 	bool is_loopback;
+	bool is_early_talker;
+	uint32_t unauthorised_pipelining;
 };
 
 PN_MUST_CHECK enum pn_status pn_trial_start(struct pn_error *error);

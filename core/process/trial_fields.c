@@ -4,6 +4,7 @@
 
 #include <postern/authentication.h>
 #include <postern/delivery.h>
+#include <postern/request.h>
 
 #include "session/engine.h"
 
@@ -48,9 +49,12 @@ static int truth_field(lua_State *lua, const char *name)
 static void check_fields(lua_State *lua)
 {
 	static const char *const known[] = {
-		"attempt",    "delivery",    "hello",     "hostname",   "identity",   "instance",
-		"is_local",   "is_loopback", "listener",  "message",    "no_session", "peer",
-		"peer_count", "protocol",    "recipient", "recipients", "sender",     NULL};
+		"attempt",     "delivery",   "hello",           "hostname",
+		"identity",    "instance",   "is_early_talker", "is_local",
+		"is_loopback", "listener",   "message",         "no_session",
+		"peer",        "peer_count", "protocol",        "recipient",
+		"recipients",  "request",    "sender",          "unauthorised_pipelining",
+		NULL};
 
 	for (lua_pushnil(lua); lua_next(lua, 2) != 0; lua_pop(lua, 1)) {
 		const char *name = lua_type(lua, -2) == LUA_TSTRING ? lua_tostring(lua, -2) : "";
@@ -74,11 +78,14 @@ static void take_session(lua_State *lua)
 		.protocol = text_field(lua, "protocol"),
 		.identity = text_field(lua, "identity"),
 		.is_loopback = truth_field(lua, "is_loopback") > 0,
+		.is_early_talker = truth_field(lua, "is_early_talker") > 0,
 	};
 
 	lua_getfield(lua, 2, "peer_count");
 	fields.peer_count = (uint32_t)luaL_optinteger(lua, -1, 0);
-	lua_pop(lua, 1);
+	lua_getfield(lua, 2, "unauthorised_pipelining");
+	fields.unauthorised_pipelining = (uint32_t)luaL_optinteger(lua, -1, 0);
+	lua_pop(lua, 2);
 	pn_trial_set_session(&fields);
 }
 
@@ -212,6 +219,21 @@ static const struct pn_attempt *take_delivery(lua_State *lua)
 	return attempt;
 }
 
+/* What a client asks for: { kind =, argument = }. */
+static const struct pn_client_request *take_request(lua_State *lua)
+{
+	struct pn_client_request *request;
+
+	if (!table_field(lua, "request"))
+		return NULL;
+	request = PN_ARENA_NEW(pn_trial_arena(), struct pn_client_request);
+	request->struct_size = sizeof(*request);
+	request->kind = attempt_text(lua, "kind", "verify");
+	request->argument = pn_slice_of(attempt_text(lua, "argument", ""));
+	lua_pop(lua, 1);
+	return request;
+}
+
 /* Stages of deliveries, which no session is there for. */
 static bool is_delivery(enum pn_stage stage)
 {
@@ -221,7 +243,8 @@ static bool is_delivery(enum pn_stage stage)
 
 static bool has_session(enum pn_stage stage)
 {
-	return !is_delivery(stage) && stage < PN_STAGE_GATEWAY_RELOAD;
+	return !is_delivery(stage) &&
+	       (stage < PN_STAGE_GATEWAY_RELOAD || stage == PN_STAGE_CLIENT_REQUEST);
 }
 
 const void *pn_trial_take_fields(lua_State *lua, enum pn_stage stage, bool *with_session_out)
@@ -230,5 +253,7 @@ const void *pn_trial_take_fields(lua_State *lua, enum pn_stage stage, bool *with
 	take_session(lua);
 	take_message(lua, stage);
 	*with_session_out = truth_field(lua, "no_session") != 1 && has_session(stage);
+	if (stage == PN_STAGE_CLIENT_REQUEST)
+		return take_request(lua);
 	return is_delivery(stage) ? (const void *)take_delivery(lua) : take_attempt(lua);
 }

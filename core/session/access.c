@@ -6,6 +6,8 @@
 
 #include "io/log.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -153,6 +155,90 @@ struct pn_arena *pn_session_arena(struct pn_session *session)
 void *pn_session_user(const struct pn_session *session)
 {
 	return session->user;
+}
+
+bool pn_session_has_more(const struct pn_session *session)
+{
+	return session->window_left > 0 ||
+	       (session->stream != NULL && pn_stream_has_pending(session->stream));
+}
+
+bool pn_session_has_input(const struct pn_session *session)
+{
+	return session->input.size > 0 ||
+	       (session->stream != NULL && pn_stream_has_input(session->stream));
+}
+
+static bool is_address(const char *text, struct sockaddr_storage *storage)
+{
+	memset(storage, 0, sizeof(*storage));
+	if (inet_pton(AF_INET, text, &((struct sockaddr_in *)storage)->sin_addr) == 1) {
+		storage->ss_family = AF_INET;
+		return true;
+	}
+	if (inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)storage)->sin6_addr) == 1) {
+		storage->ss_family = AF_INET6;
+		return true;
+	}
+	return false;
+}
+
+enum pn_status pn_session_set_peer(struct pn_session *session, struct pn_slice address,
+                                   uint16_t port)
+{
+	struct sockaddr_storage storage;
+	char given[INET6_ADDRSTRLEN];
+	char text[PN_ADDRESS_TEXT_SIZE] = "unknown";
+	uint16_t unused;
+
+	if (address.size == 0 || address.size >= sizeof(given) ||
+	    memchr(address.data, '\0', address.size) != NULL)
+		return PN_FAILED;
+	memcpy(given, address.data, address.size);
+	given[address.size] = '\0';
+	if (is_address(given, &storage))
+		pn_socket_text((const struct sockaddr *)&storage, text, &unused);
+	else if (strcmp(given, "unknown") != 0)
+		return PN_FAILED;
+	session->peer_port = strcmp(text, session->peer) == 0 ? port : session->peer_port;
+	if (strcmp(text, session->peer) == 0)
+		return PN_OK;
+	if (pn_session_world.count_address(text, 1) > pn_session_world.max_sessions_per_address) {
+		pn_session_world.count_address(text, -1);
+		return PN_LIMIT;
+	}
+	if (session->is_counted)
+		pn_session_world.count_address(session->peer, -1);
+	session->is_counted = true;
+	if (session->spoken_for_by == NULL)
+		session->spoken_for_by =
+			pn_arena_keep_text(session->arena, pn_slice_of(session->peer));
+	snprintf(session->peer, sizeof(session->peer), "%s", text);
+	session->peer_port = port;
+	session->peer_is_loopback = storage.ss_family != AF_UNSPEC &&
+	                            pn_socket_is_loopback((const struct sockaddr *)&storage);
+	return PN_OK;
+}
+
+void pn_session_set_early_talker(struct pn_session *session)
+{
+	session->is_early_talker = true;
+}
+
+bool pn_session_is_early_talker(const struct pn_session *session)
+{
+	return session->is_early_talker;
+}
+
+void pn_session_count_pipelining(struct pn_session *session)
+{
+	if (session->unauthorised_pipelining < UINT32_MAX)
+		session->unauthorised_pipelining++;
+}
+
+uint32_t pn_session_unauthorised_pipelining(const struct pn_session *session)
+{
+	return session->unauthorised_pipelining;
 }
 
 static struct pn_session_note *find_note(const struct pn_session *session, struct pn_slice key)

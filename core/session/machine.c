@@ -93,6 +93,7 @@ static bool feed_line(struct pn_session *session, struct pn_slice *window)
 	}
 	/* The text lies in the window, which nobody moves while the entry runs. */
 	*window = pn_slice_behind(*window, consumed);
+	session->window_left = window->size;
 	session->next = call_line(session, problem, text);
 	return true;
 }
@@ -689,6 +690,12 @@ static void write_history(struct pn_session *session)
 	pn_event_number(event, "bytes_in", (int64_t)session->bytes_in);
 	pn_event_number(event, "bytes_out", (int64_t)session->bytes_out);
 	pn_event_number(event, "messages", session->transactions_accepted);
+	if (session->spoken_for_by != NULL)
+		pn_event_text(event, "spoken_for_by", pn_slice_of(session->spoken_for_by));
+	if (session->is_early_talker)
+		pn_event_number(event, "early_talker", 1);
+	if (session->unauthorised_pipelining > 0)
+		pn_event_number(event, "unauthorised_pipelining", session->unauthorised_pipelining);
 	pn_event_number(event, "generation", session->generation->number);
 	pn_event_number(event, "milliseconds",
 	                (int64_t)((pn_clock_monotonic_ns() - session->started_ns) / 1000000));

@@ -2,6 +2,7 @@
 /* What a module writes, and what it asks the machine for next. */
 #include "session/session.h"
 
+#include <postern/request.h>
 #include <postern/stage.h>
 
 #include "session/ticket.h"
@@ -111,12 +112,13 @@ struct pn_arena *pn_session_step_arena(struct pn_session *session)
 	return *step;
 }
 
-enum pn_next pn_stage_ask(struct pn_session *session, enum pn_stage stage)
+static enum pn_next ask(struct pn_session *session, enum pn_stage stage, struct pn_arena *arena,
+                        const void *subject)
 {
-	struct pn_arena *arena = pn_session_step_arena(session);
 	struct stage_question *question = PN_ARENA_NEW(arena, struct stage_question);
 	const struct pn_stage_request request = {
 		.stage = stage,
+		.subject = subject,
 		.generation = session->generation,
 		.session = session,
 		.session_id = session->id,
@@ -127,4 +129,20 @@ enum pn_next pn_stage_ask(struct pn_session *session, enum pn_stage stage)
 	question->ticket = pn_ticket_open_unlimited(session, NULL, NULL);
 	pn_stage_run(&request, stage_answered, question);
 	return PN_NEXT_ANSWER;
+}
+
+enum pn_next pn_stage_ask(struct pn_session *session, enum pn_stage stage)
+{
+	return ask(session, stage, pn_session_step_arena(session), NULL);
+}
+
+enum pn_next pn_request_ask(struct pn_session *session, const char *kind, struct pn_slice argument)
+{
+	struct pn_arena *arena = pn_session_step_arena(session);
+	struct pn_client_request *request = PN_ARENA_NEW(arena, struct pn_client_request);
+
+	request->struct_size = sizeof(*request);
+	request->kind = kind;
+	request->argument = pn_arena_keep(arena, argument);
+	return ask(session, PN_STAGE_CLIENT_REQUEST, arena, request);
 }

@@ -96,6 +96,7 @@ struct pn_session {
 	struct pn_buffer output;
 	size_t output_done; /* bytes of output that are sent */
 	size_t scanned;
+	size_t window_left; /* bytes that came with the line that the module is handling */
 	struct pn_frame_stuff stuff;
 
 	bool is_client;
@@ -110,10 +111,12 @@ struct pn_session {
 	bool in_entry;         /* the module is being called */
 	bool is_counted;       /* in the per-address table */
 	bool was_opened;       /* the protocol's `open` was called */
+	bool is_early_talker;
 	uint32_t raised;       /* events that wait, bits of enum pn_event_kind */
 	enum pn_close_reason close_reason;
 
 	char peer[PN_ADDRESS_TEXT_SIZE];
+	const char *spoken_for_by; /* who is really connected, where the peer is one it speaks for */
 	uint16_t peer_port;
 	const char *listener;
 	const struct pn_tls_target *tls_target; /* of a connection that we make */
@@ -127,6 +130,7 @@ struct pn_session {
 	uint64_t errand;              /* it was opened on behalf of; see running.h */
 	struct pn_session_note *notes;
 	uint32_t auth_failures;
+	uint32_t unauthorised_pipelining;
 
 	/* What hangs on it: the transaction, the login, a watch. */
 	struct pn_session_attachment transaction_attachment;

@@ -14,6 +14,7 @@ struct pn_change_bus {
 	uint32_t (*bucket)(struct pn_slice account); /* what pn_watch_woken is called with */
 	void (*watching)(bool any);                  /* whether this worker wants to be woken */
 	void (*queued)(void);                        /* rows were put into the queue: tell its workers */
+	void (*edited)(void);                        /* rows of it were changed by others than its workers */
 };
 
 extern struct pn_change_bus pn_change_bus;

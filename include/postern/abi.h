@@ -21,7 +21,9 @@
  *                    sender. store.h: order of queue rows by destination, `on` and
  *                    unchanged_since with queue mutations. protocol.h: tls_server_name,
  *                    tls_trusted, unread. http.h. transport.h: set_address.
- *   0.4  2026-11-29  session.h: client_certificate.
+ *   0.4  2026-11-29  network.h, request.h with stage client.request. protocol.h: has_more,
+ *                    has_input, set_early_talker, count_pipelining, set_peer. session.h:
+ *                    client_certificate, is_early_talker, unauthorised_pipelining.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H

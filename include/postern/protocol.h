@@ -178,6 +178,28 @@ bool pn_session_output_is_high(const struct pn_session *session);
 struct pn_slice pn_session_unread(const struct pn_session *session);
 
 /*
+ * Whether the client did not wait: more came with the line that is being handled (in `line`); it has
+ * sent something that nobody has read yet (at any time: in `open`, who speaks before he is spoken
+ * to). A look at the socket for the second; neither waits.
+ */
+bool pn_session_has_more(const struct pn_session *session);
+bool pn_session_has_input(const struct pn_session *session);
+
+/*
+ * The client speaks for another one, and is trusted to: from now on peer and port are those of that
+ * other, for hooks, limits and the record (which tells of both). The address is IPv4 or IPv6, or
+ * "unknown". PN_FAILED: it is none of these; PN_LIMIT: that peer has too many sessions. Then nothing
+ * has changed.
+ */
+PN_MUST_CHECK enum pn_status pn_session_set_peer(struct pn_session *session,
+						 struct pn_slice address, uint16_t port);
+
+/* Facts for policy and the record, which only the protocol can find out: the client spoke before it
+ * was greeted; once for each command that was sent where its protocol wants it to wait. */
+void pn_session_set_early_talker(struct pn_session *session);
+void pn_session_count_pipelining(struct pn_session *session);
+
+/*
  * Asks the hooks of a stage about this session; always returns PN_NEXT_ANSWER, and the answer is
  * PN_ANSWER_VERDICT. For the stages of the connection and the client; what concerns a message is
  * asked through transaction.h, and authentication through sasl.h.

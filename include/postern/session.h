@@ -59,6 +59,11 @@ pn_session_client_certificate(const struct pn_session *session);
 /* Whether START_TLS can be offered: there is a certificate, and no TLS yet. */
 bool pn_session_can_start_tls(const struct pn_session *session);
 
+/* Whether the client spoke before it was greeted, and how many of its commands came although its
+ * protocol wanted it to wait for an answer. */
+bool pn_session_is_early_talker(const struct pn_session *session);
+uint32_t pn_session_unauthorised_pipelining(const struct pn_session *session);
+
 /* The name given in EHLO or ID. The protocol sets it before it asks client.hello. */
 struct pn_slice pn_session_hello(const struct pn_session *session);
 void pn_session_set_hello(struct pn_session *session, struct pn_slice name);

@@ -104,7 +104,9 @@ enum pn_verdict {
 	X(CONNECTION_CLOSE, "connection.close", PN_MAY_OBSERVE, "The end, whatever the reason.")   \
 	X(GATEWAY_RELOAD, "gateway.reload", PN_MAY_OBSERVE, "A new generation is in use.")         \
 	X(GATEWAY_TICK, "gateway.tick", PN_MAY_OBSERVE, "Now and then, in the control worker.")    \
-	X(CONTROL_ACTION, "control.action", PN_MAY_REFUSE, "An operator asks for something.")
+	X(CONTROL_ACTION, "control.action", PN_MAY_REFUSE, "An operator asks for something.")      \
+	X(CLIENT_REQUEST, "client.request", PN_MAY_CLOSE,                                          \
+	  "A client asks about an address, or for its mail. accept: answer it.")
 
 enum pn_stage {
 	PN_STAGE_NONE = 0,
@@ -165,7 +167,9 @@ struct pn_stage_call {
 	struct pn_ticket ticket;            /* to be kept with PN_VERDICT_PENDING */
 	struct pn_arena *arena;             /* lives at least as long as the call */
 	const void *subject;                /* auth.verify: const struct pn_credentials *
-	                                     * (authentication.h); else NULL */
+	                                     * (authentication.h); delivery.start and the like: const
+	                                     * struct pn_attempt * (delivery.h); client.request: const
+	                                     * struct pn_client_request * (request.h); else NULL */
 };
 
 /*

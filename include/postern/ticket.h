@@ -39,6 +39,8 @@ enum pn_answer_kind {
 	                     * const struct pn_stage_result *; the recipients have their own */
 	PN_ANSWER_TIMER,    /* the deadline of a ticket that waits for nothing else */
 	PN_ANSWER_CUSTOM,   /* between parts of one module */
+	PN_ANSWER_ADDRESS,  /* const struct pn_address_known *                     (request.h)     */
+	PN_ANSWER_QUEUE,    /* const struct pn_queue_summoned *                    (request.h)     */
 };
 
 struct pn_answer {

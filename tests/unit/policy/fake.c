@@ -295,6 +295,16 @@ bool pn_session_is_encrypted(const struct pn_session *session)
 	return session->is_encrypted;
 }
 
+bool pn_session_is_early_talker(const struct pn_session *session)
+{
+	return session->is_early_talker;
+}
+
+uint32_t pn_session_unauthorised_pipelining(const struct pn_session *session)
+{
+	return session->unauthorised_pipelining;
+}
+
 struct pn_slice pn_session_hello(const struct pn_session *session)
 {
 	return pn_slice_of(session->hello);

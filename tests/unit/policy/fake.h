@@ -28,7 +28,8 @@ struct pn_session {
 	const char *tls_version, *tls_cipher, *tls_server_name;
 	uint16_t port;
 	uint32_t peer_count;
-	bool is_encrypted, is_loopback;
+	bool is_encrypted, is_loopback, is_early_talker;
+	uint32_t unauthorised_pipelining;
 	const struct pn_client_certificate *certificate;
 	struct fake_pair notes[FAKE_PAIRS];
 	struct pn_transaction *transaction;

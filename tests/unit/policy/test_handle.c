@@ -74,6 +74,9 @@ static const struct {
          "session.tls_server_name == \"\" and session.peer_count == 1 and "
          "session.client_certificate == nil)",
          "continue"},
+	{"connection.open",
+         "assert(session.is_early_talker == false and session.unauthorised_pipelining == 0)",
+         "continue"},
 	{"connection.open", "assert(session.message == nil and other == nil and #session.id == 20)",
          "continue"},
 	{"connection.open",
