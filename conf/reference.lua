@@ -544,6 +544,42 @@ module "smtp" {
     -- It is a duration like "30s" from 100ms to 24h.
     message_timeout = "1h",
 
+    -- Bytes a second that must come, on average over data_rate_window, while a message is received; fewer are answered 421.
+    -- It is a size like "50M" from 1 to 10M.
+    min_data_rate = "100",
+
+    -- How long bytes are counted before their rate is judged; also the longest silence, where data_timeout is longer.
+    -- It is a duration like "30s" from 100ms to 1h.
+    data_rate_window = "5m",
+
+    -- How long clients wait for the banner. Those that do not are known to policy (session.is_early_talker): the longer it is, the more of them; honest ones wait as long.
+    -- It is a duration like "30s" from 0s to 1m.
+    banner_delay = "0s",
+
+    -- Networks ("192.0.2.0/24", or "unix") whose clients may say with XCLIENT whom they speak for: policy, limits and records then see that other.
+    -- It is a list of texts.
+    xclient_networks = {},
+
+    -- Networks whose clients may say with XFORWARD where they have the next message from: facts, and nothing more.
+    -- It is a list of texts.
+    xforward_networks = {},
+
+    -- What VRFY answers: 502, 252 whatever the address, or whether it exists. Policy may answer by itself (client.request).
+    -- It is one of "off", "neutral", "on".
+    vrfy = "neutral",
+
+    -- Whether EXPN says which accounts and addresses an address leads to, or 502. Policy may let some clients ask (client.request).
+    -- It is true or false.
+    expn = false,
+
+    -- Networks whose clients may have waiting mail tried at once with ETRN; policy may let others (client.request). Not in profile lmtp.
+    -- It is a list of texts.
+    etrn_networks = {},
+
+    -- Domains that they may name; empty: any.
+    -- It is a list of texts.
+    etrn_domains = {},
+
     -- Longest time that clients may have their mail held (FUTURERELEASE; profile submission).
     -- It is a duration like "30s" from 1s to 365d.
     max_hold = "30d",

@@ -7,7 +7,6 @@
  */
 #include "smtp.h"
 
-#include <postern/clock.h>
 #include <postern/text.h>
 
 #include <stdio.h>
@@ -42,7 +41,7 @@ static enum pn_next take(struct pn_session *session, struct smtp_session *smtp)
 	if (smtp->chunk_size == 0)
 		return end_chunk(session, smtp);
 	smtp->in_chunk = true;
-	pn_session_set_deadline(session, smtp->config->data_timeout);
+	smtp_set_data_deadline(session, smtp);
 	return pn_next_bytes(session, smtp->chunk_size);
 }
 
@@ -57,6 +56,7 @@ static enum pn_next lose(struct pn_session *session, struct smtp_session *smtp, 
 		smtp_reset(session, smtp);
 	next = smtp_error(session, smtp, code, enhanced, text);
 	smtp->chunk_is_lost = true;
+	smtp_data_begins(session, smtp);
 	return next == PN_NEXT_CLOSE ? next : take(session, smtp);
 }
 
@@ -86,7 +86,7 @@ enum pn_next smtp_bdat(struct pn_session *session, struct smtp_session *smtp,
 		smtp->after_cr = false;
 		smtp->at_line_start = true;
 		smtp->data_is_complete = false;
-		smtp->data_started_ms = pn_clock_monotonic_ms();
+		smtp_data_begins(session, smtp);
 	}
 	return take(session, smtp);
 }
@@ -125,10 +125,8 @@ static enum pn_next end_message(struct pn_session *session, struct smtp_session 
 		return refuse_lines(session, smtp, PN_LINE_BARE_CR);
 	smtp->data_is_complete = true;
 	if (!smtp->at_line_start && pn_transaction_size(transaction) > 0 &&
-	    pn_transaction_append(session, PN_SLICE("\r\n"), PN_NEXT_LINE) == PN_NEXT_ANSWER) {
-		smtp->waiting = SMTP_WAIT_BODY;
-		return PN_NEXT_ANSWER;
-	}
+	    pn_transaction_append(session, PN_SLICE("\r\n"), PN_NEXT_LINE) == PN_NEXT_ANSWER)
+		return smtp_await_body(smtp);
 	return smtp_submit(session, smtp);
 }
 
@@ -153,21 +151,17 @@ enum pn_next smtp_chunk_piece(struct pn_session *session, struct smtp_session *s
 	enum pn_line_problem problem;
 	enum pn_next next;
 
+	if (!smtp_is_in_time(session, smtp, data->bytes.size, &next))
+		return next;
 	if (smtp->chunk_is_lost)
 		return data->is_last ? end_chunk(session, smtp) : PN_NEXT_BYTES;
 	problem = check(smtp, data->bytes);
 	if (problem != PN_LINE_GOOD)
 		return refuse_lines(session, smtp, problem);
-	if (smtp_is_late(smtp)) {
-		smtp_reset(session, smtp);
-		return smtp_farewell(session, 421, "4.4.2", "the message takes too long");
-	}
 	next = pn_transaction_append(session, data->bytes, PN_NEXT_BYTES);
 	smtp->in_chunk = !data->is_last;
-	if (next == PN_NEXT_ANSWER) {
-		smtp->waiting = SMTP_WAIT_BODY;
-		return next;
-	}
+	if (next == PN_NEXT_ANSWER)
+		return smtp_await_body(smtp);
 	return data->is_last ? end_chunk(session, smtp) : next;
 }
 

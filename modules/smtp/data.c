@@ -22,8 +22,7 @@ enum pn_next smtp_data(struct pn_session *session, struct smtp_session *smtp,
 	if (pn_transaction_recipient_count(pn_session_transaction(session)) == 0)
 		return smtp_error(session, smtp, 503, "5.5.1", "there is no recipient");
 	smtp->data_is_complete = false;
-	smtp->data_started_ms = pn_clock_monotonic_ms();
-	pn_session_set_deadline(session, smtp->config->data_timeout);
+	smtp_data_begins(session, smtp);
 	smtp_reply(session, 354, "", "end with a line of one dot");
 	return pn_next_data(session, PN_DATA_DOT_STUFFED);
 }
@@ -35,11 +34,47 @@ enum pn_next smtp_submit(struct pn_session *session, struct smtp_session *smtp)
 	return pn_transaction_submit(session);
 }
 
-bool smtp_is_late(const struct smtp_session *smtp)
+/* Who sends nothing at all for a whole window is too slow, too. */
+void smtp_set_data_deadline(struct pn_session *session, const struct smtp_session *smtp)
 {
+	const struct smtp_config *config = smtp->config;
+
+	pn_session_set_deadline(session, config->data_timeout < config->data_rate_window
+	                                         ? config->data_timeout
+	                                         : config->data_rate_window);
+}
+
+void smtp_data_begins(struct pn_session *session, struct smtp_session *smtp)
+{
+	smtp->data_started_ms = pn_clock_monotonic_ms();
+	smtp_rate_begin(&smtp->rate, smtp->data_started_ms);
+	smtp_set_data_deadline(session, smtp);
+}
+
+bool smtp_is_in_time(struct pn_session *session, struct smtp_session *smtp, size_t bytes,
+                     enum pn_next *next_out)
+{
+	uint64_t now = pn_clock_monotonic_ms();
+	const char *complaint = NULL;
+
 	/* The deadline of the gateway begins anew with each byte; who dribbles is late all the
 	 * same. */
-	return pn_clock_monotonic_ms() - smtp->data_started_ms > smtp->config->message_timeout;
+	if (now - smtp->data_started_ms > smtp->config->message_timeout)
+		complaint = "the message takes too long";
+	else if (smtp_rate_is_low(&smtp->rate, now, bytes, smtp->config))
+		complaint = "the message comes too slowly";
+	if (complaint == NULL)
+		return true;
+	smtp_reset(session, smtp);
+	*next_out = smtp_farewell(session, 421, "4.4.2", complaint);
+	return false;
+}
+
+enum pn_next smtp_await_body(struct smtp_session *smtp)
+{
+	smtp->waiting = SMTP_WAIT_BODY;
+	smtp_rate_pause(&smtp->rate, pn_clock_monotonic_ms());
+	return PN_NEXT_ANSWER;
 }
 
 const char *smtp_data_problem(enum pn_line_problem problem)
@@ -69,21 +104,18 @@ enum pn_next smtp_data_piece(struct pn_session *session, void *state, const stru
 		smtp_reset(session, smtp);
 		return smtp_farewell(session, 550, "5.6.0", smtp_data_problem(data->problem));
 	}
-	if (smtp_is_late(smtp)) {
-		smtp_reset(session, smtp);
-		return smtp_farewell(session, 421, "4.4.2", "the message takes too long");
-	}
+	if (!smtp_is_in_time(session, smtp, data->bytes.size, &next))
+		return next;
 	next = pn_transaction_append(session, data->bytes, PN_NEXT_DATA);
 	smtp->data_is_complete = data->is_last;
-	if (next == PN_NEXT_ANSWER) {
-		smtp->waiting = SMTP_WAIT_BODY;
-		return next;
-	}
+	if (next == PN_NEXT_ANSWER)
+		return smtp_await_body(smtp);
 	return data->is_last ? smtp_submit(session, smtp) : next;
 }
 
 enum pn_next smtp_body_answered(struct pn_session *session, struct smtp_session *smtp)
 {
+	smtp->data_started_ms += smtp_rate_resume(&smtp->rate, pn_clock_monotonic_ms());
 	if (smtp->in_chunks)
 		return smtp_chunk_answered(session, smtp);
 	return smtp->data_is_complete ? smtp_submit(session, smtp) : PN_NEXT_DATA;

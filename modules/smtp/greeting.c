@@ -7,6 +7,7 @@
 #include "smtp.h"
 
 #include <postern/clock.h>
+#include <postern/network.h>
 #include <postern/sasl.h>
 #include <postern/text.h>
 
@@ -29,27 +30,54 @@ static void write_banner(struct pn_session *session, const struct smtp_session *
 	smtp_reply(session, 220, "", text);
 }
 
-enum pn_next smtp_open(struct pn_session *session, void *state, const struct pn_answer *answer)
+enum pn_next smtp_welcome(struct pn_session *session, struct smtp_session *smtp,
+                          const struct pn_stage_result *result, uint64_t delay_ms)
 {
-	struct smtp_session *smtp = state;
-	const struct pn_stage_result *result = answer->result;
-
-	smtp->config = pn_session_config(session);
-	pn_session_set_deadline(session, smtp->config->command_timeout);
-	/* The lines of AUTH are the longest; those of other verbs are measured when they are there.
-	 */
-	pn_session_set_line_limit(session, SMTP_AUTH_LINE_MAX - 2);
 	switch (result->verdict) {
 	case PN_VERDICT_CONTINUE:
 	case PN_VERDICT_ACCEPT:
-		write_banner(session, smtp);
-		return PN_NEXT_LINE;
+		break;
 	case PN_VERDICT_REJECT:
 	case PN_VERDICT_DEFER:
 		return smtp_turn_away(session, result, false);
 	default:
 		return PN_NEXT_CLOSE;
 	}
+	if (delay_ms > 0) {
+		smtp->waiting = SMTP_WAIT_BANNER;
+		(void)pn_session_ticket(session, delay_ms);
+		return PN_NEXT_ANSWER;
+	}
+	write_banner(session, smtp);
+	return PN_NEXT_LINE;
+}
+
+/* RFC 5321 section 4.3.1: the client waits for it. Many that send spam do not. */
+enum pn_next smtp_banner_due(struct pn_session *session, struct smtp_session *smtp)
+{
+	if (pn_session_has_input(session))
+		pn_session_set_early_talker(session);
+	write_banner(session, smtp);
+	return PN_NEXT_LINE;
+}
+
+enum pn_next smtp_open(struct pn_session *session, void *state, const struct pn_answer *answer)
+{
+	struct smtp_session *smtp = state;
+	const char *peer = pn_session_peer(session);
+
+	smtp->config = pn_session_config(session);
+	smtp->may_xclient = pn_networks_have(&smtp->config->xclient_networks, peer);
+	smtp->may_xforward = pn_networks_have(&smtp->config->xforward_networks, peer);
+	smtp->may_etrn =
+		!smtp_is_lmtp(smtp) && pn_networks_have(&smtp->config->etrn_networks, peer);
+	pn_session_set_deadline(session, smtp->config->command_timeout);
+	/* The lines of AUTH are the longest; those of other verbs are measured when they are there.
+	 */
+	pn_session_set_line_limit(session, SMTP_AUTH_LINE_MAX - 2);
+	if (pn_session_has_input(session))
+		pn_session_set_early_talker(session);
+	return smtp_welcome(session, smtp, answer->result, smtp->config->banner_delay);
 }
 
 /* Lenient: what clients call themselves is often no domain, and policy may judge it. */
@@ -71,7 +99,8 @@ static enum pn_next hello(struct pn_session *session, struct smtp_session *smtp,
 	smtp_reset(session, smtp);
 	smtp->pending_extended = is_extended;
 	smtp->waiting = SMTP_WAIT_HELLO;
-	pn_session_set_hello(session, name);
+	if (!smtp->has_hello_of_other)
+		pn_session_set_hello(session, name);
 	return pn_stage_ask(session, PN_STAGE_CLIENT_HELLO);
 }
 
@@ -103,6 +132,7 @@ static void write_submission_capabilities(struct pn_session *session,
 
 static void write_capabilities(struct pn_session *session, const struct smtp_session *smtp)
 {
+	const char *capability;
 	char line[LINE_SIZE];
 
 	smtp_reply_more(session, 250, "", pn_session_hostname(session));
@@ -127,6 +157,10 @@ static void write_capabilities(struct pn_session *session, const struct smtp_ses
 		smtp_reply_more(session, 250, "", "PRDR");
 	if (smtp->config->profile == SMTP_PROFILE_SUBMISSION)
 		write_submission_capabilities(session, smtp);
+	if (smtp->may_etrn)
+		smtp_reply_more(session, 250, "", "ETRN");
+	for (size_t i = 0; (capability = smtp_proxy_capability(smtp, i)) != NULL; i++)
+		smtp_reply_more(session, 250, "", capability);
 	smtp_reply(session, 250, "", "ENHANCEDSTATUSCODES");
 }
 

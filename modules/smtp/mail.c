@@ -52,6 +52,7 @@ static enum pn_next begin(struct pn_session *session, struct smtp_session *smtp,
 	/* RFC 2033 section 4.2: an answer for each recipient behind the data. */
 	pn_transaction_set_answers_per_recipient(transaction, smtp_is_lmtp(smtp) || smtp->is_prdr);
 	set_trace_word(session, smtp);
+	smtp_forwarded_tell(session, smtp);
 	smtp->waiting = SMTP_WAIT_SENDER;
 	return next;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The small verbs: RSET, NOOP, QUIT, VRFY, HELP, STARTTLS, and those that are not for us. */
+/* The small verbs: RSET, NOOP, QUIT, HELP, STARTTLS, and those that are not for us. */
 #include "smtp.h"
 
 #include <stdio.h>
@@ -31,16 +31,6 @@ enum pn_next smtp_quit(struct pn_session *session, struct smtp_session *smtp,
 		return smtp_error(session, smtp, 501, "5.5.4", "QUIT takes no argument");
 	smtp_reset(session, smtp);
 	return smtp_farewell(session, 221, "2.0.0", "goodbye");
-}
-
-/* RFC 5321 section 7.3: who has an address here is not told. */
-enum pn_next smtp_vrfy(struct pn_session *session, struct smtp_session *smtp,
-                       struct pn_slice argument)
-{
-	if (argument.size == 0)
-		return smtp_error(session, smtp, 501, "5.5.4", "VRFY names an address");
-	smtp_reply(session, 252, "2.5.2", "not verified here; send and see");
-	return PN_NEXT_LINE;
 }
 
 enum pn_next smtp_help(struct pn_session *session, struct smtp_session *smtp,

@@ -8,7 +8,9 @@
  */
 #include "smtp.h"
 
+#include <postern/address.h>
 #include <postern/module.h>
+#include <postern/network.h>
 #include <postern/sasl.h>
 #include <postern/text.h>
 
@@ -24,6 +26,7 @@ enum smtp_where {
 	SMTP_IN_LMTP = 1u << 1,
 	SMTP_IN_BOTH = SMTP_IN_SMTP | SMTP_IN_LMTP,
 	SMTP_UNTOLD = 1u << 2, /* not in HELP */
+	SMTP_LAST = 1u << 3,   /* the client waits for its answer (RFC 2920 section 3.1) */
 };
 
 struct smtp_verb {
@@ -46,6 +49,7 @@ void smtp_reset(struct pn_session *session, struct smtp_session *smtp)
 	smtp->is_prdr = false;
 	smtp->in_chunks = false;
 	smtp->waiting = SMTP_WAIT_NONE;
+	smtp_forwarded_forget(session, smtp);
 }
 
 static bool knows(const struct smtp_session *smtp, const struct smtp_verb *verb)
@@ -81,6 +85,16 @@ static const char *out_of_order(const struct smtp_session *smtp, const struct sm
 	return NULL;
 }
 
+/* RFC 2920 section 3.1: some commands are the last of their group, and without EHLO each is. */
+static void look_at_pipelining(struct pn_session *session, const struct smtp_session *smtp,
+                               const struct smtp_verb *verb)
+{
+	bool must_wait = !smtp->is_extended || (verb != NULL && (verb->where & SMTP_LAST) != 0);
+
+	if (must_wait && pn_session_has_more(session))
+		pn_session_count_pipelining(session);
+}
+
 static enum pn_next take_command(struct pn_session *session, struct smtp_session *smtp,
                                  struct pn_slice text)
 {
@@ -89,6 +103,7 @@ static enum pn_next take_command(struct pn_session *session, struct smtp_session
 	const struct smtp_verb *verb = find_verb(smtp, word);
 	const char *complaint;
 
+	look_at_pipelining(session, smtp, verb);
 	if (verb == NULL)
 		return smtp_error(session, smtp, 500, "5.5.1", "unknown command");
 	if (text.size + 2 > smtp->config->max_command_length && verb->handle != smtp_auth)
@@ -139,6 +154,8 @@ static enum pn_next smtp_answered(struct pn_session *session, void *state,
 
 	smtp->waiting = SMTP_WAIT_NONE;
 	switch (waiting) {
+	case SMTP_WAIT_BANNER:
+		return smtp_banner_due(session, smtp);
 	case SMTP_WAIT_HELLO:
 		return smtp_hello_judged(session, smtp, answer->result);
 	case SMTP_WAIT_SENDER:
@@ -153,6 +170,15 @@ static enum pn_next smtp_answered(struct pn_session *session, void *state,
 		return smtp_auth_answered(session, smtp, answer->result);
 	case SMTP_WAIT_SECURED:
 		return smtp_secured(session, smtp, answer->result);
+	case SMTP_WAIT_PEER:
+		return smtp_welcome(session, smtp, answer->result, 0);
+	case SMTP_WAIT_REQUEST:
+		return smtp_request_judged(session, smtp, answer->result);
+	case SMTP_WAIT_ADDRESS:
+		return smtp_address_known(session, smtp, answer->result);
+	case SMTP_WAIT_QUEUE:
+		return smtp_queue_summoned(session, smtp,
+		                           answer->status == PN_OK ? answer->result : NULL);
 	case SMTP_WAIT_NONE:
 		break;
 	}
@@ -173,6 +199,13 @@ static enum pn_next smtp_event(struct pn_session *session, void *state,
 	}
 }
 
+static void smtp_close(struct pn_session *session, void *state, enum pn_close_reason reason)
+{
+	(void)session;
+	(void)reason;
+	smtp_request_forget(state);
+}
+
 static const struct pn_protocol smtp_protocol = {
 	.struct_size = sizeof(struct pn_protocol),
 	.name = "smtp",
@@ -182,6 +215,7 @@ static const struct pn_protocol smtp_protocol = {
 	.data = smtp_data_piece,
 	.answered = smtp_answered,
 	.event = smtp_event,
+	.close = smtp_close,
 };
 
 static enum pn_status check_config(const void *pointer, struct pn_error *error)
@@ -198,11 +232,21 @@ static enum pn_status check_config(const void *pointer, struct pn_error *error)
 	    config->authentication != SMTP_AUTHENTICATION_REQUIRED)
 		return pn_fail(error, "profile = \"submission\" takes mail from everybody unless "
 		                      "authentication = \"required\" stands beside it");
-	return PN_OK;
+	if (pn_networks_check(&config->xclient_networks, error) != PN_OK)
+		return PN_FAILED;
+	if (pn_networks_check(&config->xforward_networks, error) != PN_OK)
+		return PN_FAILED;
+	for (size_t i = 0; i < config->etrn_domains.count; i++) {
+		if (!pn_domain_is_valid(pn_slice_of(config->etrn_domains.items[i]), false))
+			return pn_fail(error, "etrn_domains: \"%s\" is no domain",
+			               config->etrn_domains.items[i]);
+	}
+	return pn_networks_check(&config->etrn_networks, error);
 }
 
 static const char *const profiles[] = {"mx", "submission", "lmtp", NULL};
 static const char *const authentications[] = {"none", "offered", "required", NULL};
+static const char *const vrfy_answers[] = {"off", "neutral", "on", NULL};
 static const char *const plaintexts[] = {"never", "loopback", "always", NULL};
 
 static const struct pn_option smtp_options[] = {
@@ -257,6 +301,40 @@ static const struct pn_option smtp_options[] = {
 	PN_OPTION_DURATION(struct smtp_config, message_timeout, "1h", .minimum_text = "100ms",
                            .maximum_text = "24h", .flags = PN_OPTION_RELOADABLE,
                            .summary = "Longest time from DATA to the end of the message."),
+	PN_OPTION_SIZE(struct smtp_config, min_data_rate, "100", .minimum_text = "1",
+                       .maximum_text = "10M", .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Bytes a second that must come, on average over "
+                                  "data_rate_window, while a message is received; fewer are "
+                                  "answered 421."),
+	PN_OPTION_DURATION(struct smtp_config, data_rate_window, "5m", .minimum_text = "100ms",
+                           .maximum_text = "1h", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "How long bytes are counted before their rate is judged; "
+                                      "also the longest silence, where data_timeout is longer."),
+	PN_OPTION_DURATION(struct smtp_config, banner_delay, "0s", .minimum_text = "0s",
+                           .maximum_text = "1m", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "How long clients wait for the banner. Those that do not "
+                                      "are known to policy (session.is_early_talker): the longer "
+                                      "it is, the more of them; honest ones wait as long."),
+	PN_OPTION_LIST(struct smtp_config, xclient_networks, NULL, .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Networks (\"192.0.2.0/24\", or \"unix\") whose clients may say "
+                                  "with XCLIENT whom they speak for: policy, limits and records "
+                                  "then see that other."),
+	PN_OPTION_LIST(struct smtp_config, xforward_networks, NULL, .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Networks whose clients may say with XFORWARD where they have "
+                                  "the next message from: facts, and nothing more."),
+	PN_OPTION_CHOICE(struct smtp_config, vrfy, "neutral", .choices = vrfy_answers,
+                         .flags = PN_OPTION_RELOADABLE,
+                         .summary = "What VRFY answers: 502, 252 whatever the address, or whether "
+                                    "it exists. Policy may answer by itself (client.request)."),
+	PN_OPTION_BOOL(struct smtp_config, expn, "no", .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Whether EXPN says which accounts and addresses an address leads "
+                                  "to, or 502. Policy may let some clients ask (client.request)."),
+	PN_OPTION_LIST(struct smtp_config, etrn_networks, NULL, .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Networks whose clients may have waiting mail tried at once with "
+                                  "ETRN; policy may let others (client.request). Not in profile "
+                                  "lmtp."),
+	PN_OPTION_LIST(struct smtp_config, etrn_domains, NULL, .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Domains that they may name; empty: any."),
 	PN_OPTION_DURATION(struct smtp_config, max_hold, "30d", .minimum_text = "1s",
                            .maximum_text = "365d", .flags = PN_OPTION_RELOADABLE,
                            .summary = "Longest time that clients may have their mail held "
@@ -275,23 +353,25 @@ static const struct pn_hook smtp_hooks[] = {
 };
 
 static const struct smtp_verb smtp_verbs[] = {
-	{"EHLO", SMTP_ALWAYS, SMTP_IN_SMTP, smtp_ehlo},
-	{"HELO", SMTP_ALWAYS, SMTP_IN_SMTP, smtp_helo},
-	{"LHLO", SMTP_ALWAYS, SMTP_IN_LMTP, smtp_ehlo},
+	{"EHLO", SMTP_ALWAYS, SMTP_IN_SMTP | SMTP_LAST, smtp_ehlo},
+	{"HELO", SMTP_ALWAYS, SMTP_IN_SMTP | SMTP_LAST, smtp_helo},
+	{"LHLO", SMTP_ALWAYS, SMTP_IN_LMTP | SMTP_LAST, smtp_ehlo},
 	{"MAIL", SMTP_GREETED, SMTP_IN_BOTH, smtp_mail},
 	{"RCPT", SMTP_HAS_SENDER, SMTP_IN_BOTH, smtp_rcpt},
-	{"DATA", SMTP_HAS_SENDER, SMTP_IN_BOTH, smtp_data},
+	{"DATA", SMTP_HAS_SENDER, SMTP_IN_BOTH | SMTP_LAST, smtp_data},
 	{"BDAT", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_bdat}, /* its bytes follow at any time */
 	{"RSET", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_rset},
-	{"NOOP", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_noop},
-	{"QUIT", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_quit},
-	{"VRFY", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_vrfy},
+	{"NOOP", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_LAST, smtp_noop},
+	{"QUIT", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_LAST, smtp_quit},
+	{"VRFY", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_LAST, smtp_vrfy},
 	{"HELP", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_help},
-	{"STARTTLS", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_starttls},
+	{"STARTTLS", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_LAST, smtp_starttls},
 	{"AUTH", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_auth},
-	{"EXPN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
-	{"ETRN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
-	{"TURN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
+	{"XCLIENT", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_xclient},
+	{"XFORWARD", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_xforward},
+	{"EXPN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_LAST, smtp_expn},
+	{"ETRN", SMTP_GREETED, SMTP_IN_SMTP, smtp_etrn},
+	{"TURN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD | SMTP_LAST, smtp_not_implemented},
 	{"SEND", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
 	{"SOML", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
 	{"SAML", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},

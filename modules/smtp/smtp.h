@@ -7,6 +7,7 @@
 #ifndef MODULES_SMTP_H
 #define MODULES_SMTP_H
 
+#include <postern/option.h>
 #include <postern/protocol.h>
 #include <postern/transaction.h>
 
@@ -46,6 +47,15 @@ struct smtp_config {
 	uint64_t data_timeout;
 	uint64_t message_timeout;
 	uint64_t max_hold;
+	uint64_t banner_delay;
+	uint64_t min_data_rate; /* bytes a second */
+	uint64_t data_rate_window;
+	struct pn_text_list xclient_networks;
+	struct pn_text_list xforward_networks;
+	uint32_t vrfy;
+	bool expn;
+	struct pn_text_list etrn_networks;
+	struct pn_text_list etrn_domains;
 };
 
 enum {
@@ -54,9 +64,17 @@ enum {
 	SMTP_PARAMETERS_MAX = 16,
 };
 
+/* What VRFY answers. */
+enum smtp_vrfy_answer {
+	SMTP_VRFY_OFF = 0,
+	SMTP_VRFY_NEUTRAL,
+	SMTP_VRFY_ON,
+};
+
 /* What the open ticket is about. */
 enum smtp_wait {
 	SMTP_WAIT_NONE = 0,
+	SMTP_WAIT_BANNER,
 	SMTP_WAIT_HELLO,
 	SMTP_WAIT_SENDER,
 	SMTP_WAIT_RECIPIENT,
@@ -64,6 +82,24 @@ enum smtp_wait {
 	SMTP_WAIT_ACCEPTED,
 	SMTP_WAIT_AUTH,
 	SMTP_WAIT_SECURED,
+	SMTP_WAIT_PEER,
+	SMTP_WAIT_REQUEST, /* whether it may be asked */
+	SMTP_WAIT_ADDRESS,
+	SMTP_WAIT_QUEUE,
+};
+
+enum smtp_request {
+	SMTP_REQUEST_NONE = 0,
+	SMTP_REQUEST_VRFY,
+	SMTP_REQUEST_EXPN,
+	SMTP_REQUEST_ETRN,
+};
+
+/* How fast a message comes: rate.c. */
+struct smtp_rate {
+	uint64_t bytes;      /* in this window */
+	uint64_t started_ms; /* of it, monotonic */
+	uint64_t paused_ms;  /* since when we are the one who is waited for; 0: we are not */
 };
 
 /* What a session remembers. The envelope itself is in the gateway's transaction. */
@@ -77,6 +113,14 @@ struct smtp_session {
 	bool in_auth; /* the next line belongs to the exchange */
 	bool auth_line_too_long;
 	bool data_is_complete;
+	bool may_xclient; /* by the address that is really connected */
+	bool may_xforward;
+	bool has_hello_of_other; /* XCLIENT named it: the client's own does not count */
+	bool may_etrn;
+	enum smtp_request request; /* that is being answered */
+	struct pn_arena *asked;    /* its argument lives here */
+	struct pn_address address;
+	bool is_forwarded;       /* XFORWARD told of the next message */
 	bool is_utf8;     /* SMTPUTF8 stood at MAIL */
 	bool is_prdr;     /* PRDR did: an answer for each recipient */
 	bool in_chunks;   /* BDAT began the message */
@@ -87,6 +131,7 @@ struct smtp_session {
 	bool at_line_start;
 	uint64_t chunk_size;
 	uint64_t data_started_ms;
+	struct smtp_rate rate;
 	uint32_t errors; /* since the last message that was accepted */
 	uint32_t login_failures;
 	uint32_t commands;
@@ -126,11 +171,33 @@ enum pn_next smtp_turn_away(struct pn_session *session, const struct pn_stage_re
 enum pn_next smtp_farewell(struct pn_session *session, unsigned code, const char *enhanced,
                            const char *text);
 
+/* rate.c: pure; `now_ms` is monotonic */
+void smtp_rate_begin(struct smtp_rate *rate, uint64_t now_ms);
+/* Takes bytes. True where the window is over, and less came in it than so many bytes a second. */
+bool smtp_rate_is_low(struct smtp_rate *rate, uint64_t now_ms, uint64_t bytes,
+                      const struct smtp_config *config);
+/* The client is not waited for meanwhile. Returns how long that was, in ms. */
+void smtp_rate_pause(struct smtp_rate *rate, uint64_t now_ms);
+uint64_t smtp_rate_resume(struct smtp_rate *rate, uint64_t now_ms);
+
 /* greeting.c */
 enum pn_next smtp_open(struct pn_session *session, void *state, const struct pn_answer *answer);
+/* connection.open was judged: the banner, or none. */
+enum pn_next smtp_welcome(struct pn_session *session, struct smtp_session *smtp,
+                          const struct pn_stage_result *result, uint64_t delay_ms);
+/* The wait before the banner is over. */
+enum pn_next smtp_banner_due(struct pn_session *session, struct smtp_session *smtp);
 smtp_handler smtp_ehlo, smtp_helo;
 enum pn_next smtp_hello_judged(struct pn_session *session, struct smtp_session *smtp,
                                const struct pn_stage_result *result);
+
+/* proxied.c: a client that speaks for others */
+smtp_handler smtp_xclient, smtp_xforward;
+/* The capabilities of those that may, one by one from 0; NULL past the end. */
+const char *smtp_proxy_capability(const struct smtp_session *smtp, size_t index);
+/* What XFORWARD told becomes facts of the message; its end forgets it. */
+void smtp_forwarded_tell(struct pn_session *session, const struct smtp_session *smtp);
+void smtp_forwarded_forget(struct pn_session *session, struct smtp_session *smtp);
 
 /* mail.c and rcpt.c */
 smtp_handler smtp_mail, smtp_rcpt;
@@ -143,8 +210,15 @@ enum pn_next smtp_recipient_judged(struct pn_session *session, struct smtp_sessi
 smtp_handler smtp_data;
 /* The message is whole. */
 enum pn_next smtp_submit(struct pn_session *session, struct smtp_session *smtp);
-/* Whether it may still be sent: replies and closes where it takes too long. */
-bool smtp_is_late(const struct smtp_session *smtp);
+/* The longest silence in it, from now on. */
+void smtp_set_data_deadline(struct pn_session *session, const struct smtp_session *smtp);
+/* It begins: its time runs from now on. */
+void smtp_data_begins(struct pn_session *session, struct smtp_session *smtp);
+/* These bytes of it came. False: it takes too long, or comes too slowly; *next_out is the end. */
+bool smtp_is_in_time(struct pn_session *session, struct smtp_session *smtp, size_t bytes,
+                     enum pn_next *next_out);
+/* return smtp_await_body(smtp);  The disk must catch up first. */
+enum pn_next smtp_await_body(struct smtp_session *smtp);
 const char *smtp_data_problem(enum pn_line_problem problem);
 enum pn_next smtp_data_piece(struct pn_session *session, void *state, const struct pn_data *data);
 enum pn_next smtp_body_answered(struct pn_session *session, struct smtp_session *smtp);
@@ -169,10 +243,24 @@ enum pn_next smtp_auth_answered(struct pn_session *session, struct smtp_session 
                                 const struct pn_sasl_step *step);
 
 /* other.c */
-smtp_handler smtp_rset, smtp_noop, smtp_quit, smtp_vrfy, smtp_help, smtp_starttls,
+smtp_handler smtp_rset, smtp_noop, smtp_quit, smtp_help, smtp_starttls,
 	smtp_not_implemented, smtp_wrong_protocol;
 enum pn_next smtp_secured(struct pn_session *session, struct smtp_session *smtp,
                           const struct pn_stage_result *result);
+
+/* requests.c */
+smtp_handler smtp_vrfy, smtp_expn, smtp_etrn;
+struct pn_address_known;
+struct pn_queue_summoned;
+/* The hooks said whether it may be asked. */
+enum pn_next smtp_request_judged(struct pn_session *session, struct smtp_session *smtp,
+                                 const struct pn_stage_result *result);
+enum pn_next smtp_address_known(struct pn_session *session, struct smtp_session *smtp,
+                                const struct pn_address_known *known);
+/* NULL: it could not be done. */
+enum pn_next smtp_queue_summoned(struct pn_session *session, struct smtp_session *smtp,
+                                 const struct pn_queue_summoned *summoned);
+void smtp_request_forget(struct smtp_session *smtp);
 
 /* parameters.c */
 enum smtp_parameters_of { SMTP_OF_MAIL = 0, SMTP_OF_RCPT };

@@ -11,6 +11,7 @@ import argparse
 import base64
 import os
 import re
+import select
 import signal
 import socket
 import ssl
@@ -384,6 +385,18 @@ class Player:
                 raise Failure(f"never came {pattern!r}, last {line!r}")
             time.sleep(0.05)
 
+    def do_dribble(self, argument, index):
+        """dribble TEXT => pattern: sends the text again and again, slowly, until something is said,
+        which is like the pattern."""
+        text, _, pattern = argument.partition(" => ")
+        connection = self.connection()
+        end = time.monotonic() + TIMEOUT
+        while not connection.buffer and not select.select([connection.socket], [], [], 0.05)[0]:
+            self.send(to_bytes(text, index, self.names))
+            if time.monotonic() > end:
+                raise Failure(f"never came {pattern!r}")
+        self.do_server(pattern, index)
+
     def do_until_log(self, argument, index):
         """until-log COMMAND => pattern: the same until the log of the gateway has such a line."""
         command, _, pattern = argument.partition(" => ")
@@ -424,7 +437,7 @@ class Player:
         "lacks": do_lacks, "take": do_take, "count": do_count, "C:": do_client, "C!": do_raw, "tls": do_tls,
         "starttls": do_tls, "close": do_close, "half-close": do_half_close,
         "expect-close": do_expect_close, "write": do_write, "eventually": do_eventually,
-        "until-log": do_until_log, "terminate": do_terminate, "damage": do_damage,
+        "until-log": do_until_log, "dribble": do_dribble, "terminate": do_terminate, "damage": do_damage,
     }
 
     def play(self, lines, index=0):

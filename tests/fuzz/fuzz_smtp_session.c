@@ -9,6 +9,7 @@
 
 #include <postern/clock.h>
 #include <postern/module.h>
+#include <postern/request.h>
 #include <postern/sasl.h>
 
 #include "io/frame.h"
@@ -36,7 +37,7 @@ struct pn_transaction {
 	struct pn_recipient recipients[RECIPIENTS_MAX];
 };
 
-enum question { NOTHING = 0, STAGE, SENDER, RECIPIENT, BODY, MESSAGE, SASL };
+enum question { NOTHING = 0, TIMER, ADDRESS, QUEUE, STAGE, SENDER, RECIPIENT, BODY, MESSAGE, SASL };
 
 struct pn_session {
 	struct smtp_config config;
@@ -139,6 +140,62 @@ bool pn_session_peer_is_loopback(const struct pn_session *session)
 	return true;
 }
 
+bool pn_session_has_more(const struct pn_session *session)
+{
+	(void)session;
+	return true;
+}
+
+bool pn_session_has_input(const struct pn_session *session)
+{
+	return session->choices % 2 == 0;
+}
+
+void pn_session_set_early_talker(struct pn_session *session)
+{
+	require(session->replies == 0);
+}
+
+void pn_session_count_pipelining(struct pn_session *session)
+{
+	require(session->replies == 0);
+}
+
+const char *pn_session_peer(const struct pn_session *session)
+{
+	(void)session;
+	return "192.0.2.1";
+}
+
+enum pn_status pn_session_set_peer(struct pn_session *session, struct pn_slice address,
+                                   uint16_t port)
+{
+	require(session->config.xclient_networks.count > 0);
+	for (size_t i = 0; i < address.size; i++)
+		require(address.data[i] > ' ' && address.data[i] <= '~');
+	return port == 9 ? PN_LIMIT : PN_OK;
+}
+
+void pn_session_set_note(struct pn_session *session, struct pn_slice key, struct pn_slice value)
+{
+	(void)session;
+	require(key.size > 0 && value.size <= 255);
+	for (size_t i = 0; i < value.size; i++)
+		require(value.data[i] > ' ' && value.data[i] <= '~');
+}
+
+struct pn_slice pn_session_note(const struct pn_session *session, struct pn_slice key)
+{
+	(void)session;
+	return key;
+}
+
+void pn_transaction_set_fact(struct pn_transaction *transaction, struct pn_slice key,
+                             struct pn_slice value)
+{
+	require(transaction->is_open && key.size > 0 && value.size > 0);
+}
+
 struct pn_slice pn_session_identity(const struct pn_session *session)
 {
 	return session->is_known ? PN_SLICE("alice@example.test") : PN_SLICE_NONE;
@@ -190,9 +247,35 @@ static enum pn_next ask(struct pn_session *session, enum question question)
 	return PN_NEXT_ANSWER;
 }
 
+struct pn_ticket pn_session_ticket(struct pn_session *session, uint64_t deadline_ms)
+{
+	require(deadline_ms > 0);
+	(void)ask(session, TIMER);
+	return (struct pn_ticket){0};
+}
+
+enum pn_next pn_request_ask(struct pn_session *session, const char *kind, struct pn_slice argument)
+{
+	require(kind != NULL && argument.size > 0);
+	return ask(session, STAGE);
+}
+
+enum pn_next pn_address_look_up(struct pn_session *session, const struct pn_address *address)
+{
+	require(address->text.size > 0);
+	return ask(session, ADDRESS);
+}
+
+enum pn_next pn_queue_summon(struct pn_session *session, struct pn_slice domain)
+{
+	require(pn_domain_is_valid(domain, false));
+	return ask(session, QUEUE);
+}
+
 enum pn_next pn_stage_ask(struct pn_session *session, enum pn_stage stage)
 {
-	require(stage == PN_STAGE_CLIENT_HELLO && !session->transaction.is_open);
+	require(stage == PN_STAGE_CLIENT_HELLO || stage == PN_STAGE_CONNECTION_OPEN);
+	require(!session->transaction.is_open);
 	return ask(session, STAGE);
 }
 
@@ -383,6 +466,9 @@ static enum pn_next give_answer(struct pn_session *session, struct smtp_session 
 {
 	enum question question = session->question;
 	struct pn_stage_result result = judge(session);
+	const struct pn_slice names[] = {PN_SLICE("a@b.example"), PN_SLICE("\xc3\xbc@b")};
+	struct pn_address_known known = {.leads_to = names};
+	struct pn_queue_summoned summoned = {.is_complete = true};
 	struct pn_sasl_step step = {.struct_size = sizeof(step)};
 	struct pn_answer answer = {.struct_size = sizeof(answer), .result = &result};
 
@@ -397,6 +483,14 @@ static enum pn_next give_answer(struct pn_session *session, struct smtp_session 
 		}
 	} else if (question == MESSAGE) {
 		settle_recipients(session, &result);
+	} else if (question == ADDRESS) {
+		answer.result = &known;
+		known.knowledge = (enum pn_address_knowledge)choose(session, 5);
+		known.count = known.knowledge == PN_ADDRESS_SERVED ? choose(session, 3) : 0;
+	} else if (question == QUEUE) {
+		answer.result = &summoned;
+		summoned.waiting = choose(session, 3);
+		answer.status = choose(session, 4) == 0 ? PN_FAILED : PN_OK;
 	} else if (question == SASL) {
 		answer.result = &step;
 		step.outcome = (enum pn_sasl_outcome)choose(session, PN_SASL_DROP + 1);
@@ -499,10 +593,12 @@ static void run(struct pn_session *session, struct smtp_session *smtp, struct pn
 		}
 	}
 	require(session->line_size == 0);
+	smtp_LTX_pn_module.protocol->close(session, smtp, PN_CLOSE_FINISHED);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const char *const networks[] = {"192.0.2.0/24"};
 	static struct pn_session session;
 	struct smtp_session smtp = {.config = NULL};
 	struct pn_slice input;
@@ -524,7 +620,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.data_timeout = 1000,
 		.message_timeout = 3600 * 1000,
 		.max_hold = 3600 * 1000,
+		.banner_delay = size % 3,
+		.min_data_rate = 1,
+		.data_rate_window = 1000,
 	};
+	if (size % 2 == 0)
+		session.config.xclient_networks = (struct pn_text_list){networks, 1};
+	if (size % 4 < 2)
+		session.config.xforward_networks = (struct pn_text_list){networks, 1};
 	session.choices = take_byte(&data, &size);
 	input = exact_copy(rest_of(data, size));
 	run(&session, &smtp, input);

@@ -38,7 +38,8 @@ class Base:
         self.build = build
         self.opened = []
 
-    def gateway(self, peer=None, settings="", policy="", more="", store=None, workers=1, start=True):
+    def gateway(self, peer=None, settings="", policy="", more="", store=None, workers=1, start=True,
+                mx=""):
         """A gateway whose mail for other domains goes to the peer."""
         relay = f'relay = "127.0.0.1:{peer.port}"\n' if peer else ""
         soon = "" if "retry_schedule" in settings else SOON
@@ -46,7 +47,7 @@ class Base:
         if policy:
             modules += 'policy { "policy.lua", allow = { "dns" } }\n'
         options = {"store": store} if store else {}
-        gateway = Gateway(self.build, start=False, tls=False, workers=workers,
+        gateway = Gateway(self.build, start=False, tls=False, workers=workers, mx=mx,
                           settings=relay + soon + settings, more=modules, **options)
         self.opened.append(gateway)
         if policy:

@@ -71,3 +71,23 @@ class Wishes(Base):
         text = report.as_bytes().decode()
         check("Status: 5.6.7" in text and f"Final-Recipient: utf-8; {NAMES[1]}" in text, text)
         check(not peer.messages, "it was sent")
+
+    def waiting_mail_is_tried_when_its_server_asks_for_it(self):
+        ready = []
+        peer = self.peer(lambda word, line: "450 4.3.0 not yet" if word == "RCPT" and not ready else None)
+        gateway = self.gateway(peer, settings='retry_schedule = { "1h" }\n',
+                               mx='etrn_networks = { "127.0.0.1" }, etrn_domains = { "example.net", "other.example" }')
+        self.submit(gateway, ["x@example.net", "y@example.net"])
+        self.submit(gateway, ["z@example.org"])
+        self.submit(gateway, ["later@example.net"], mail_options=["HOLDFOR=3600"])
+        self.wait_rows(gateway, lambda rows: sum(row["attempts"] == 1 for row in rows) == 3, "three were tried")
+        ready.append(True)
+        with smtplib.SMTP("127.0.0.1", gateway.ports["mx"]) as client:
+            client.ehlo("client.test")
+            check(client.docmd("ETRN other.example")[0] == 251, "nothing waits for that one")
+            reply = client.docmd("ETRN Example.NET")
+            check(reply == (253, b"2.0.0 2 messages for that domain are tried now"), f"{reply}")
+        message, = peer.wait(1)
+        check(sorted(message.recipients) == ["RCPT TO:<x@example.net>", "RCPT TO:<y@example.net>"], f"{message.recipients}")
+        rows = self.wait_rows(gateway, lambda rows: len(rows) == 2, "two go on waiting")
+        check(sorted(row["recipient"] for row in rows) == ["later@example.net", "z@example.org"], f"{rows}")
