@@ -50,6 +50,8 @@ struct pn_tls_service_settings {
 	const char *name; /* of the instance */
 	enum pn_tls_client_certificates client_certificates;
 	const char *authorities_path; /* PEM file of those who may vouch for clients; or NULL: nobody */
+	const char *const *protocol_names; /* that clients may ask for (see pn_protocol); or NULL: any. They
+					    * live as long as the server. */
 };
 
 /*

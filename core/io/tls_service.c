@@ -20,6 +20,7 @@ struct pn_tls_service {
 	struct pn_tls_service *next;
 	struct pn_tls_server *server;
 	enum pn_tls_client_certificates client_certificates;
+	const char *const *protocol_names;        /* or NULL */
 	unsigned char digest[PN_TLS_DIGEST_SIZE]; /* what its sessions are bound to */
 	X509_STORE *authorities;                  /* or NULL */
 	STACK_OF(X509_NAME) * names;              /* theirs, told to clients */
@@ -103,6 +104,7 @@ enum pn_status pn_tls_service_add(struct pn_tls_server *server,
 		abort();
 	service->server = server;
 	service->client_certificates = settings->client_certificates;
+	service->protocol_names = settings->protocol_names;
 	pn_tls_digest_begin(&digest);
 	if (server != NULL)
 		pn_tls_digest_add(&digest, server->digest, sizeof(server->digest));
@@ -148,9 +150,38 @@ static int bind_session(SSL *ssl, int *alert, void *unused)
 	return SSL_CLIENT_HELLO_ERROR;
 }
 
+/* RFC 7301 section 3.1: each name of the client's list has its length in front. */
+static const unsigned char *find_name(const unsigned char *list, size_t size, const char *name)
+{
+	for (size_t at = 0; at < size && list[at] < size - at; at += list[at] + 1u) {
+		if (list[at] == strlen(name) && memcmp(&list[at + 1], name, list[at]) == 0)
+			return &list[at];
+	}
+	return NULL;
+}
+
+static int choose_protocol(SSL *ssl, const unsigned char **name_out, unsigned char *size_out,
+                           const unsigned char *list, unsigned size, void *unused)
+{
+	const struct pn_tls_service *service = SSL_get_app_data(ssl);
+	const unsigned char *found = NULL;
+
+	(void)unused;
+	if (service->protocol_names == NULL)
+		return SSL_TLSEXT_ERR_NOACK;
+	for (size_t i = 0; service->protocol_names[i] != NULL && found == NULL; i++)
+		found = find_name(list, size, service->protocol_names[i]);
+	if (found == NULL)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*size_out = found[0];
+	*name_out = found + 1;
+	return SSL_TLSEXT_ERR_OK;
+}
+
 void pn_tls_service_prepare(SSL_CTX *context)
 {
 	SSL_CTX_set_client_hello_cb(context, bind_session, NULL);
+	SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
 }
 
 /* Whoever it is: what the certificate proves is looked at afterwards. */

@@ -260,6 +260,7 @@ static enum pn_status add_tls_service(struct assembling *work,
 		.name = mention->to,
 		.client_certificates = mention->client_certificates,
 		.authorities_path = mention->client_authorities,
+		.protocol_names = listener->instance->module->protocol->tls_names,
 	};
 
 	if (mention->client_certificates != PN_TLS_CLIENT_NEVER &&

@@ -131,6 +131,11 @@ struct pn_protocol {
 
 	/* Last, once. Memory of the session's arena is still there. May be NULL. */
 	void (*close)(struct pn_session *session, void *state, enum pn_close_reason reason);
+
+	/* Names of the protocol that a client may ask for in its TLS handshake (ALPN, RFC 7301), a NULL behind
+	 * the last. Who asks only for others is not served: what it says to another server must not be taken
+	 * for ours. NULL: whatever it asks for is passed over. */
+	const char *const *tls_names;
 };
 
 PN_DECLARATIONS_BEGIN

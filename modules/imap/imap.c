@@ -192,6 +192,8 @@ static void imap_closed(struct pn_session *session, void *state, enum pn_close_r
 	imap_uids_clear(&imap->saved);
 }
 
+static const char *const tls_names[] = {"imap", NULL};
+
 static const struct pn_protocol imap_protocol = {
 	.struct_size = sizeof(struct pn_protocol),
 	.name = "imap",
@@ -203,6 +205,7 @@ static const struct pn_protocol imap_protocol = {
 	.drained = imap_drained,
 	.event = imap_event,
 	.close = imap_closed,
+	.tls_names = tls_names,
 };
 
 static enum pn_status check_config(const void *pointer, struct pn_error *error)

@@ -179,6 +179,8 @@ static void pop3_close(struct pn_session *session, void *state, enum pn_close_re
 	pop3_maildrop_close(&pop3->drop);
 }
 
+static const char *const tls_names[] = {"pop3", NULL};
+
 static const struct pn_protocol pop3_protocol = {
 	.struct_size = sizeof(struct pn_protocol),
 	.name = "pop3",
@@ -189,6 +191,7 @@ static const struct pn_protocol pop3_protocol = {
 	.drained = pop3_drained,
 	.event = pop3_event,
 	.close = pop3_close,
+	.tls_names = tls_names,
 };
 
 static enum pn_status check_config(const void *pointer, struct pn_error *error)

@@ -206,6 +206,8 @@ static void smtp_close(struct pn_session *session, void *state, enum pn_close_re
 	smtp_request_forget(state);
 }
 
+static const char *const tls_names[] = {"smtp", "esmtp", "lmtp", NULL};
+
 static const struct pn_protocol smtp_protocol = {
 	.struct_size = sizeof(struct pn_protocol),
 	.name = "smtp",
@@ -216,6 +218,7 @@ static const struct pn_protocol smtp_protocol = {
 	.answered = smtp_answered,
 	.event = smtp_event,
 	.close = smtp_close,
+	.tls_names = tls_names,
 };
 
 static enum pn_status check_config(const void *pointer, struct pn_error *error)

@@ -30,6 +30,7 @@ from support import (DOMAIN, PASSWORD, SHA512, SLOWNESS, Clients, Failure, Gatew
                      postern, processor_seconds, send_over, serve_fails, shown_certificate, status,
                      wait_for)
 from control import ControlTests
+from layers import LayerTests
 from policies import PolicyTests
 from proxies import ProxyTests
 from poison import PoisonTests
@@ -48,7 +49,8 @@ HELLO = 'on("client.hello", function(session)\n\tif session.hello == "bad.test" 
         '\t\treturn reject(550, "5.7.1", "%s")\n\tend\nend)\n'
 
 
-class Tests(QueueTests, PolicyTests, PoisonTests, ControlTests, ProxyTests, TlsTests):
+class Tests(QueueTests, PolicyTests, PoisonTests, ControlTests, ProxyTests, TlsTests,
+            LayerTests):
     """The tests; each is called with a function that makes gateways, and ends them."""
 
     def __init__(self, build, seed):
@@ -721,7 +723,7 @@ def main():
     for name, value in (*vars(Tests).items(), *vars(QueueTests).items(),
                         *vars(PolicyTests).items(), *vars(PoisonTests).items(),
                         *vars(ControlTests).items(), *vars(ProxyTests).items(),
-                        *vars(TlsTests).items()):
+                        *vars(TlsTests).items(), *vars(LayerTests).items()):
         if name.startswith("_") or name in known or not callable(value) or hasattr(value, "is_helper"):
             continue
         if arguments.names and not any(word in name for word in arguments.names):
