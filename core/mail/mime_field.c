@@ -280,6 +280,42 @@ static void take_content(struct pn_mime_tree *tree, struct pn_mime_node *node, s
 	}
 }
 
+/*
+ * The addresses of a field, behind those of an earlier one of that name, if there was one: they are
+ * one list, so that nobody is hidden behind a second field. `before` is that of the earlier one,
+ * which begins with its count as this one does; *count_out counts what is new.
+ */
+static enum pn_status put_addresses(struct pn_mime_tree *tree, struct pn_mime_span before,
+                                    struct pn_slice unfolded, uint32_t *count_out)
+{
+	const size_t start = tree->text.size;
+	const size_t behind = start + before.size;
+	uint8_t *bytes;
+	char *room;
+	size_t count;
+	enum pn_status status;
+
+	if (before.size == 0)
+		return pn_mime_addresses_write(&tree->text, unfolded, &tree->scratch, count_out);
+	status = pn_buffer_reserve(&tree->text, before.size, &room);
+	if (status != PN_OK)
+		return status;
+	memcpy(room, tree->text.data + before.offset, before.size);
+	tree->text.size = behind;
+	status = pn_mime_addresses_write(&tree->text, unfolded, &tree->scratch, count_out);
+	if (status != PN_OK)
+		return status;
+	bytes = (uint8_t *)tree->text.data;
+	count = bytes[start] + ((size_t)bytes[start + 1] << 8) + *count_out;
+	if (count > PN_MIME_MAX_ADDRESSES)
+		return PN_LIMIT;
+	bytes[start] = (uint8_t)(count & 0xff);
+	bytes[start + 1] = (uint8_t)(count >> 8);
+	tree->text.size -= 2;
+	memmove(bytes + behind, bytes + behind + 2, tree->text.size - behind);
+	return PN_OK;
+}
+
 static void take_envelope(struct pn_mime_tree *tree, struct pn_mime_node *node,
                           struct pn_slice name, struct pn_slice value)
 {
@@ -296,15 +332,16 @@ static void take_envelope(struct pn_mime_tree *tree, struct pn_mime_node *node,
 	while (field < PN_ENVELOPE_FIELDS &&
 	       !pn_slice_equal_ignore_case(name, pn_slice_of(names[field])))
 		field++;
-	if (field == PN_ENVELOPE_FIELDS || node->envelope[field].size > 0)
+	if (field == PN_ENVELOPE_FIELDS ||
+	    (field < PN_ENVELOPE_FROM && node->envelope[field].size > 0))
 		return;
 	unfolded = pn_mime_unfold(&tree->value, value);
 	status = field < PN_ENVELOPE_FROM
 	                 ? pn_wire_text(&tree->text, unfolded)
-	                 : pn_mime_addresses_write(&tree->text, unfolded, &tree->scratch, &count);
+	                 : put_addresses(tree, node->envelope[field], unfolded, &count);
 	settle(tree, start, status, &node->envelope_kept, PN_MIME_MAX_ENVELOPE,
 	       &node->envelope[field]);
-	if (node->envelope[field].size > 0)
+	if (node->envelope[field].offset == start && node->envelope[field].size > 0)
 		node->address_count += count;
 }
 

@@ -58,7 +58,8 @@ struct pn_mime_addresses {
 	size_t count;
 };
 
-/* Fields that are not there are NULL slices (data == NULL); empty ones are "" with data. */
+/* Fields that are not there are NULL slices (data == NULL); empty ones are "" with data. Of a field that
+ * is there twice the first counts; but addresses of all of them are one list, while they fit. */
 struct pn_mime_envelope {
 	struct pn_slice date;
 	struct pn_slice subject;

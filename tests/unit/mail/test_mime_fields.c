@@ -258,6 +258,42 @@ START_TEST(an_envelope_tells_empty_from_missing)
 }
 END_TEST
 
+START_TEST(fields_of_addresses_with_one_name_are_one_list)
+{
+	static const char text[] =
+		"To: A <a@b>, g: c@d;\r\nCc: x@y\r\nSubject: s\r\nTO: e@f\r\nto:\r\n"
+		"To: (nobody)\r\nTo: h@i\r\n\r\n";
+	struct pn_arena *arena = pn_arena_new();
+	struct pn_mime_message message = open_text(arena, pn_slice_of(text));
+	const struct pn_mime_addresses *to = &message.envelope.to;
+	struct pn_buffer many;
+
+	ck_assert_uint_eq(to->count, 6);
+	check_text(to->list[0].mailbox, "a");
+	ck_assert_int_eq(to->list[3].kind, PN_MIME_GROUP_END);
+	check_text(to->list[4].host, "f");
+	check_text(to->list[5].mailbox, "h");
+	ck_assert_uint_eq(message.envelope.cc.count, 1);
+	/* One field too many is left out, and those before it are not. */
+	pn_buffer_init(&many, 1 << 20);
+	for (size_t index = 0; index < PN_MIME_MAX_ADDRESSES + 1; index++)
+		ck_assert_int_eq(pn_buffer_print(&many,
+		                                 index == 0 ? "Bcc: n%zu@x"
+		                                 : index < PN_MIME_MAX_ADDRESSES - 1
+		                                         ? ", n%zu@x"
+		                                         : "\r\nBcc: n%zu@x",
+		                                 index),
+		                 PN_OK);
+	ck_assert_int_eq(pn_buffer_append(&many, PN_SLICE("\r\nCc: last@x\r\n\r\n")), PN_OK);
+	message = open_text(arena, pn_buffer_slice(&many));
+	ck_assert_uint_eq(message.envelope.bcc.count, PN_MIME_MAX_ADDRESSES);
+	check_text(message.envelope.bcc.list[PN_MIME_MAX_ADDRESSES - 1].mailbox, "n999");
+	ck_assert_uint_eq(message.envelope.cc.count, 1);
+	pn_buffer_clear(&many);
+	pn_arena_free(&arena);
+}
+END_TEST
+
 START_TEST(a_field_past_the_limit_is_cut)
 {
 	struct pn_arena *arena = pn_arena_new();
@@ -295,6 +331,7 @@ Suite *mime_fields_suite(void)
 	tests[count++] = parameters_past_the_limit_are_left_out;
 	tests[count++] = reads_the_fields_of_a_part;
 	tests[count++] = an_envelope_tells_empty_from_missing;
+	tests[count++] = fields_of_addresses_with_one_name_are_one_list;
 	tests[count++] = a_field_past_the_limit_is_cut;
 	return suite_of("mime fields", tests);
 }
