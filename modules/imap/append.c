@@ -95,14 +95,21 @@ bool imap_append_begins(struct pn_session *session, struct imap_session *imap, u
 	struct append_work *work;
 	struct pn_deposit_request request = {.struct_size = sizeof(request)};
 	const char *reason;
+	bool is_good;
 
 	if (imap->state == IMAP_NOT_AUTHENTICATED || !is_append(&parser) ||
 	    mailbox_is_to_come(&parser))
 		return false;
-	if (!parse_append(&parser, &command, imap->arena))
+	is_good = parse_append(&parser, &command, imap->arena);
+	/* One who does not ask has sent it: it is read as any other command that is wrong. */
+	if (!is_good && is_plus)
 		return false;
 	imap->tag =
 		pn_slice_make(imap->input.data, pn_slice_find(pn_buffer_slice(&imap->input), ' '));
+	if (!is_good) {
+		*next_out = imap_syntax(session, imap, &parser);
+		return true;
+	}
 	work = PN_ARENA_NEW(imap->arena, struct append_work);
 	imap->work = work;
 	/* The whole of a mailbox is not the place for a gigabyte that nobody keeps. */

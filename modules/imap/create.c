@@ -30,21 +30,18 @@ static bool parse_uses(struct imap_parser *parser, uint32_t *uses, bool *is_know
 	}
 	if (!imap_parse_space(parser) || !imap_parse_char(parser, '('))
 		return false;
-	while (!imap_skip_char(parser, ')')) {
+	if (imap_skip_char(parser, ')'))
+		return imap_parse_char(parser, ')');
+	do {
 		size_t start = parser->at;
 
-		(void)imap_skip_char(parser, ' ');
-		if (parser->at == start)
-			start = parser->at;
-		else
-			start++;
 		if (!imap_parse_char(parser, '\\') || !imap_parse_atom(parser, &word))
 			return false;
 		word = pn_slice_make(parser->text.data + start, parser->at - start);
 		*is_known = *is_known && imap_special_use(word) != 0;
 		*uses |= imap_special_use(word);
-	}
-	return imap_parse_char(parser, ')');
+	} while (imap_skip_char(parser, ' '));
+	return imap_parse_char(parser, ')') && imap_parse_char(parser, ')');
 }
 
 enum pn_next imap_create(struct pn_session *session, struct imap_session *imap,

@@ -222,8 +222,9 @@ void imap_view_free(struct imap_view **view);
  * number that is no message (RFC 3501 section 9, seq-number); never with `is_uid`. */
 bool imap_view_resolve(const struct imap_session *imap, const struct imap_set *set, bool is_uid,
                        struct pn_arena *arena, struct imap_uids *uids_out);
-/* The same with what lies between them, as few ranges as were written; never of "$". */
-bool imap_view_ranges(const struct imap_view *view, const struct imap_set *set, bool is_uid,
+/* The same with what lies between them, as few ranges as were written, for SEARCH: numbers that are no
+ * message match none, as everywhere else in a search. Never of "$". */
+void imap_view_ranges(const struct imap_view *view, const struct imap_set *set, bool is_uid,
                       struct pn_arena *arena, struct imap_uids *uids_out);
 /* The numbers of a set as they stand there, with a number for "*". */
 void imap_set_numbers(const struct imap_set *set, uint32_t star, struct pn_arena *arena,

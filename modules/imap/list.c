@@ -46,7 +46,7 @@ struct list_work {
 	size_t count;
 	size_t at;
 	size_t steps;
-	struct pn_slice last_hidden; /* LSUB: subscribed, and only the levels above it match */
+	struct pn_slice last_hidden; /* the last name whose levels were told for its sake */
 };
 
 /* ------------------------------------------------------------------- matching */
@@ -179,6 +179,19 @@ static void put_attributes(const struct list_work *work, struct pn_buffer *out,
 	pn_buffer_clear(&words);
 }
 
+/* RFC 5258 section 3.5: which of the selection options something below fits. */
+static void put_childinfo(const struct list_work *work, struct pn_buffer *out)
+{
+	bool by_subscription = (work->select & LIST_SUBSCRIBED) != 0;
+
+	imap_put(out, " (\"CHILDINFO\" (");
+	if (by_subscription)
+		imap_put(out, "\"SUBSCRIBED\"");
+	if ((work->select & LIST_SPECIAL_USE) != 0)
+		imap_put(out, by_subscription ? " \"SPECIAL-USE\"" : "\"SPECIAL-USE\"");
+	imap_put(out, "))");
+}
+
 static void put_row(const struct imap_session *imap, const struct list_work *work,
                     struct pn_buffer *out, const struct list_row *row)
 {
@@ -187,7 +200,7 @@ static void put_row(const struct imap_session *imap, const struct list_work *wor
 	imap_put(out, ") \"/\" ");
 	imap_write_mailbox(out, row->info.name);
 	if (row->has_childinfo)
-		imap_put(out, " (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+		put_childinfo(work, out);
 	imap_put(out, "\r\n");
 	if ((work->want & LIST_STATUS_ITEMS) != 0 && row->info.id != 0)
 		imap_put_status(imap, out, &row->info, row->recent_uid, work->status_items);
@@ -201,17 +214,24 @@ static bool is_below(struct pn_slice name, struct pn_slice level)
 	       memcmp(name.data, level.data, level.size) == 0;
 }
 
-/* Whether something below is subscribed; rows are sorted by name, those below are not always next
- * to it ("a", "a b", "a/b"). */
-static bool has_subscribed_below(const struct list_work *work, size_t index)
+/* What is asked for apart from the name. */
+static bool fits(const struct list_work *work, uint32_t attributes)
+{
+	if ((work->select & LIST_SUBSCRIBED) != 0 && (attributes & PN_MAILBOX_SUBSCRIBED) == 0)
+		return false;
+	return (work->select & LIST_SPECIAL_USE) == 0 || (attributes & 0xffffu) != 0;
+}
+
+/* Whether something below fits; rows are sorted by name, those below are not always next to it
+ * ("a", "a b", "a/b"). */
+static bool has_fitting_below(const struct list_work *work, size_t index)
 {
 	struct pn_slice level = work->rows[index].info.name;
 
 	for (size_t i = index + 1; i < work->count; i++) {
 		struct pn_slice name = work->rows[i].info.name;
 
-		if (is_below(name, level) &&
-		    (work->rows[i].info.attributes & PN_MAILBOX_SUBSCRIBED) != 0)
+		if (is_below(name, level) && fits(work, work->rows[i].info.attributes))
 			return true;
 		if (name.size < level.size || memcmp(name.data, level.data, level.size) != 0)
 			break;
@@ -223,31 +243,26 @@ static bool is_selected(struct list_work *work, size_t index)
 {
 	struct list_row *row = &work->rows[index];
 	uint32_t attributes = row->info.attributes;
-	bool is_subscribed = (attributes & PN_MAILBOX_SUBSCRIBED) != 0;
-	bool fits = true;
 
 	if (!matches(work, row->info.name))
 		return false;
-	if ((work->select & LIST_SUBSCRIBED) != 0) {
-		if ((work->select & LIST_RECURSIVE) != 0)
-			row->has_childinfo = has_subscribed_below(work, index);
-		fits = is_subscribed || row->has_childinfo;
-	} else if ((attributes & PN_MAILBOX_NONEXISTENT) != 0) {
-		fits = false;
-	}
-	if ((work->select & LIST_SPECIAL_USE) != 0)
-		fits = fits && (attributes & 0xffffu) != 0;
-	return fits;
+	if ((work->select & LIST_RECURSIVE) != 0)
+		row->has_childinfo = has_fitting_below(work, index);
+	/* A name without a mailbox is told for the sake of its subscription, or of what is below.
+	 */
+	if ((work->select & LIST_SUBSCRIBED) == 0 && (attributes & PN_MAILBOX_NONEXISTENT) != 0)
+		return row->has_childinfo;
+	return row->has_childinfo || fits(work, attributes);
 }
 
-static bool is_subscribed(const struct list_work *work, struct pn_slice name)
+static const struct list_row *find_row(const struct list_work *work, struct pn_slice name)
 {
 	size_t low = 0;
 	size_t high = work->count;
 
 	/* By name, but for INBOX, which comes first. */
 	if (work->count > 0 && pn_slice_equal(work->rows[0].info.name, name))
-		return (work->rows[0].info.attributes & PN_MAILBOX_SUBSCRIBED) != 0;
+		return &work->rows[0];
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 		const struct pn_mailbox_info *info = &work->rows[middle].info;
@@ -255,13 +270,44 @@ static bool is_subscribed(const struct list_work *work, struct pn_slice name)
 		int order = middle == 0 ? -1 : memcmp(info->name.data, name.data, size);
 
 		if (order == 0 && info->name.size == name.size)
-			return (info->attributes & PN_MAILBOX_SUBSCRIBED) != 0;
+			return &work->rows[middle];
 		if (order < 0 || (order == 0 && info->name.size < name.size))
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return false;
+	return NULL;
+}
+
+static bool is_subscribed(const struct list_work *work, struct pn_slice name)
+{
+	const struct list_row *row = find_row(work, name);
+
+	return row != NULL && (row->info.attributes & PN_MAILBOX_SUBSCRIBED) != 0;
+}
+
+/* RFC 5258 section 3.1: a level of a name without a mailbox is told for the sake of what is below
+ * it, though nothing is there. Levels of mailboxes have rows of their own. */
+static void put_missing_levels(const struct imap_session *imap, struct list_work *work,
+                               struct pn_buffer *out, const struct list_row *row)
+{
+	struct pn_slice name = row->info.name;
+
+	if ((row->info.attributes & PN_MAILBOX_NONEXISTENT) == 0 ||
+	    !fits(work, row->info.attributes))
+		return;
+	for (size_t i = 1; i < name.size; i++) {
+		struct list_row level = {
+			.info.name = pn_slice_make(name.data, i),
+			.info.attributes = PN_MAILBOX_NONEXISTENT | PN_MAILBOX_HAS_CHILDREN,
+			.has_childinfo = true,
+		};
+
+		if (name.data[i] == '/' && !is_below(work->last_hidden, level.info.name) &&
+		    find_row(work, level.info.name) == NULL && matches(work, level.info.name))
+			put_row(imap, work, out, &level);
+	}
+	work->last_hidden = name;
 }
 
 /* RFC 3501 section 6.3.9: with "%" the level above a subscribed name is shown, if that is not. */
@@ -297,6 +343,8 @@ static enum pn_next list_more(struct pn_session *session, struct imap_session *i
 	while (work->at < work->count) {
 		if (work->is_lsub)
 			put_levels(imap, work, &out, &work->rows[work->at]);
+		if ((work->select & LIST_RECURSIVE) != 0)
+			put_missing_levels(imap, work, &out, &work->rows[work->at]);
 		if (is_selected(work, work->at))
 			put_row(imap, work, &out, &work->rows[work->at]);
 		work->at++;
@@ -436,8 +484,9 @@ static bool parse_list(struct imap_session *imap, struct imap_parser *parser,
 			return false;
 	}
 	/* RFC 5258 section 3.1: it qualifies another option. */
-	if ((work->select & LIST_RECURSIVE) != 0 && (work->select & LIST_SUBSCRIBED) == 0) {
-		parser->expected = "SUBSCRIBED with RECURSIVEMATCH";
+	if ((work->select & LIST_RECURSIVE) != 0 &&
+	    (work->select & (LIST_SUBSCRIBED | LIST_SPECIAL_USE)) == 0) {
+		parser->expected = "SUBSCRIBED or SPECIAL-USE with RECURSIVEMATCH";
 		return false;
 	}
 	return imap_parse_end(parser);

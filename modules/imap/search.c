@@ -71,14 +71,31 @@ static void forget(struct imap_session *imap)
 
 /* --------------------------------------------------------------------- telling */
 
+/* RFC 5182 section 2.1: a search that is answered with NO leaves nothing saved. */
+static void save_nothing(struct imap_session *imap)
+{
+	const struct search_work *work = imap->work;
+
+	if ((work->returns & RETURN_SAVE) != 0)
+		imap->saved.count = 0;
+}
+
+static enum pn_next fail(struct pn_session *session, struct imap_session *imap,
+                         const struct pn_answer *answer)
+{
+	save_nothing(imap);
+	return imap_store_refused(session, imap, answer, "the mailbox");
+}
+
 static enum pn_next finish(struct pn_session *session, struct imap_session *imap)
 {
 	const struct search_work *work = imap->work;
 
-	if (work->failed > 0)
-		return imap_finish(session, imap, "NO [UNAVAILABLE] %u messages cannot be read",
-		                   work->failed);
-	return imap_finish(session, imap, "OK done");
+	if (work->failed == 0)
+		return imap_finish(session, imap, "OK done");
+	save_nothing(imap);
+	return imap_finish(session, imap, "NO [UNAVAILABLE] %u messages cannot be read",
+	                   work->failed);
 }
 
 static uint32_t number_of(const struct imap_session *imap, uint32_t uid)
@@ -245,7 +262,7 @@ static enum pn_next rows_came(struct pn_session *session, struct imap_session *i
 	struct pn_arena *scratch;
 
 	if (answer->status != PN_OK || rows == NULL)
-		return imap_store_refused(session, imap, answer, "the mailbox");
+		return fail(session, imap, answer);
 	if (work->arena == NULL)
 		work->arena = pn_arena_new();
 	pn_arena_reset(work->arena);
@@ -350,7 +367,7 @@ static enum pn_next bodies_came(struct pn_session *session, struct imap_session 
 	size_t next = 0;
 
 	if (answer->status != PN_OK || bodies == NULL)
-		return imap_store_refused(session, imap, answer, "the mailbox");
+		return fail(session, imap, answer);
 	while (work->at < work->count && next < bodies->count) {
 		struct candidate *candidate = &work->candidates[work->at++];
 		const char *place = (const char *)bodies->entries + next * bodies->entry_size;
@@ -540,8 +557,7 @@ enum pn_next imap_search(struct pn_session *session, struct imap_session *imap,
 		return imap_syntax(session, imap, parser);
 	imap->hold_expunges = !imap->is_uid;
 	if (work->program.charset_is_unknown) {
-		if ((work->returns & RETURN_SAVE) != 0)
-			imap->saved.count = 0;
+		save_nothing(imap);
 		return imap_finish(session, imap,
 		                   "NO [BADCHARSET (US-ASCII UTF-8)] this charset is not known");
 	}

@@ -65,6 +65,7 @@ struct imap_key {
 	struct imap_key *made_before; /* all keys, for freeing */
 	size_t index;
 	enum imap_summary_field field;
+	bool is_header; /* TEXT: what stands in the field, not what the envelope makes of it */
 };
 
 struct imap_program {

@@ -104,10 +104,7 @@ static enum imap_judgement judge_addresses(const struct pn_mime_addresses *addre
 	/* A field without an address in it is still a field: only the bytes know. */
 	if (addresses->count == 0)
 		return folded.size == 0 ? IMAP_OPEN : IMAP_NO;
-	return folded.size == 0 || addresses_contain(addresses, folded)
-	               ? IMAP_YES
-	               /* Comments and quotes are not in the summary. */
-	               : IMAP_NO;
+	return folded.size == 0 || addresses_contain(addresses, folded) ? IMAP_YES : IMAP_NO;
 }
 
 static enum imap_judgement judge_field(struct pn_slice value, struct pn_slice folded)
@@ -117,17 +114,10 @@ static enum imap_judgement judge_field(struct pn_slice value, struct pn_slice fo
 	return of(contains(value, folded));
 }
 
-static enum imap_judgement judge_text(const struct imap_program *program,
-                                      const struct imap_key *key, const struct imap_judged *judged)
+static enum imap_judgement judge_envelope(const struct pn_mime_envelope *envelope,
+                                          enum imap_summary_field field, struct pn_slice folded)
 {
-	const struct pn_mime_envelope *envelope = judged->envelope;
-	struct pn_slice folded = program->folded[key->index];
-
-	if (judged->found != NULL)
-		return of(judged->found[key->index]);
-	if (envelope == NULL)
-		return IMAP_OPEN;
-	switch (key->field) {
+	switch (field) {
 	case IMAP_FIELD_FROM:
 		return judge_addresses(&envelope->from, folded);
 	case IMAP_FIELD_TO:
@@ -148,6 +138,25 @@ static enum imap_judgement judge_text(const struct imap_program *program,
 		break;
 	}
 	return IMAP_OPEN;
+}
+
+/* RFC 3501 section 6.4.4: FROM, TO, CC, BCC and SUBJECT ask for what ENVELOPE says, HEADER for the
+ * text of every field of that name. */
+static enum imap_judgement judge_text(const struct imap_program *program,
+                                      const struct imap_key *key, const struct imap_judged *judged)
+{
+	enum imap_judgement judgement = IMAP_OPEN;
+
+	if (judged->envelope != NULL)
+		judgement =
+			judge_envelope(judged->envelope, key->field, program->folded[key->index]);
+	/* Comments, quotes, what is past a limit and a second Subject are not in the summary.
+	 * Message-IDs have none of these, and clients look for them often. */
+	if (judgement == IMAP_NO && key->is_header && key->field <= IMAP_FIELD_SUBJECT)
+		judgement = IMAP_OPEN;
+	if (judgement != IMAP_OPEN || judged->found == NULL)
+		return judgement;
+	return of(judged->found[key->index]);
 }
 
 /* ---------------------------------------------------------------------- the tree */

@@ -177,6 +177,7 @@ static bool take_search_text(struct parsing *parsing, const struct key_row *row,
 		if (!imap_parse_astring(parsing->parser, &field) ||
 		    !imap_parse_space(parsing->parser) || !take_text(parsing, &text))
 			return false;
+		key->is_header = true;
 		return add_text(parsing, key, PN_SEARCH_HEADER, field, text);
 	}
 	if (!take_text(parsing, &text))
@@ -197,9 +198,8 @@ static bool take_set(struct parsing *parsing, struct imap_key *key, bool is_uid)
 		key->kind = IMAP_KEY_SAVED;
 		return true;
 	}
-	return imap_view_ranges(parsing->imap->view, &set, is_uid, parsing->parser->arena,
-	                        &key->uids) ||
-	       complain(parsing, "numbers of messages that there are");
+	imap_view_ranges(parsing->imap->view, &set, is_uid, parsing->parser->arena, &key->uids);
+	return true;
 }
 
 /* MODSEQ ["/flags/\\draft" all] 12345: whose flag it was is not kept. */

@@ -60,23 +60,34 @@ static void sort_fields(struct imap_parser *parser, struct imap_section *section
 	section->sorted = sorted;
 }
 
+static void add_field(struct imap_parser *parser, struct pn_slice **fields, size_t *room,
+                      size_t count, struct pn_slice field)
+{
+	struct pn_slice *more;
+
+	if (count == *room) {
+		*room *= 2;
+		more = PN_ARENA_ARRAY(parser->arena, *room, struct pn_slice);
+		memcpy(more, *fields, count * sizeof(*more));
+		*fields = more;
+	}
+	(*fields)[count] = field;
+}
+
 static bool parse_fields(struct imap_parser *parser, struct imap_section *section)
 {
-	size_t most = 1;
-	struct pn_slice *fields;
+	size_t room = 8;
+	struct pn_slice *fields = PN_ARENA_ARRAY(parser->arena, room, struct pn_slice);
+	struct pn_slice field;
 
-	for (size_t i = parser->at; i < parser->text.size && parser->text.data[i] != ']'; i++)
-		most += parser->text.data[i] == ' ';
-	fields = PN_ARENA_ARRAY(parser->arena, most, struct pn_slice);
-	section->fields = fields;
 	if (!imap_parse_space(parser) || !imap_parse_char(parser, '('))
 		return false;
 	do {
-		if (section->field_count == most ||
-		    !imap_parse_astring(parser, &fields[section->field_count]))
+		if (!imap_parse_astring(parser, &field))
 			return false;
-		section->field_count++;
+		add_field(parser, &fields, &room, section->field_count++, field);
 	} while (imap_skip_char(parser, ' '));
+	section->fields = fields;
 	sort_fields(parser, section);
 	return imap_parse_char(parser, ')');
 }

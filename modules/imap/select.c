@@ -311,10 +311,8 @@ static bool parse_resync(struct imap_parser *parser, struct select_work *work)
 	    !imap_parse_number(parser, &work->uid_validity) || !imap_parse_space(parser) ||
 	    !imap_parse_number64(parser, &work->since))
 		return false;
-	if (work->uid_validity == 0 || work->since == 0) {
-		parser->expected = "UIDVALIDITY and a modseq above 0";
-		return false;
-	}
+	/* The grammar has no 0, but it is what a client may remember of a server without QRESYNC:
+	 * no UIDVALIDITY, or nothing of what happened, and no reason to keep it out. */
 	work->has_resync = true;
 	if (imap_skip_char(parser, ' ') && imap_peek(parser) != '(') {
 		if (!imap_parse_known_uids(parser, &known))

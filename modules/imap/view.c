@@ -38,28 +38,45 @@ static int compare_ranges(const void *left, const void *right)
 	return a->first < b->first ? -1 : a->first > b->first;
 }
 
-/* A range as written, in order, as UIDs. False: it names a message that is not there. */
-static bool resolve_range(const struct imap_uids *uids, const struct imap_set_range *range,
-                          bool is_uid, struct imap_range *out)
+/* The numbers of a range in order, with the last there is for "*". */
+static void order_range(const struct imap_set_range *range, uint32_t last, uint64_t *low_out,
+                        uint64_t *high_out)
+{
+	uint64_t first = range->first == IMAP_STAR ? last : range->first;
+	uint64_t second = range->last == IMAP_STAR ? last : range->last;
+
+	*low_out = first < second ? first : second;
+	*high_out = first < second ? second : first;
+}
+
+/* A range as written, as UIDs; {0} where it names nothing. */
+static struct imap_range resolve_range(const struct imap_uids *uids,
+                                       const struct imap_set_range *range, bool is_uid)
 {
 	uint32_t last = is_uid ? imap_uids_last(uids) : imap_uids_count(uids);
-	uint64_t low = range->first == IMAP_STAR ? last : range->first;
-	uint64_t high = range->last == IMAP_STAR ? last : range->last;
+	uint64_t low;
+	uint64_t high;
 
-	if (low > high) {
-		uint64_t other = low;
+	order_range(range, last, &low, &high);
+	if (is_uid)
+		return (struct imap_range){(uint32_t)low, (uint32_t)high, 0};
+	if (low == 0 || low > last)
+		return (struct imap_range){0};
+	return (struct imap_range){imap_uids_at(uids, (uint32_t)low),
+	                           imap_uids_at(uids, high < last ? (uint32_t)high : last), 0};
+}
 
-		low = high;
-		high = other;
+static bool names_messages(const struct imap_uids *uids, const struct imap_set *set)
+{
+	uint32_t last = imap_uids_count(uids);
+	uint64_t low;
+	uint64_t high;
+
+	for (size_t i = 0; i < set->count; i++) {
+		order_range(&set->ranges[i], last, &low, &high);
+		if (low == 0 || high > last)
+			return false;
 	}
-	if (is_uid) {
-		*out = (struct imap_range){(uint32_t)low, (uint32_t)high, 0};
-		return true;
-	}
-	if (low == 0 || high > last)
-		return false;
-	*out = (struct imap_range){imap_uids_at(uids, (uint32_t)low),
-	                           imap_uids_at(uids, (uint32_t)high), 0};
 	return true;
 }
 
@@ -80,23 +97,19 @@ static void merge_ranges(struct imap_range *ranges, size_t count, struct imap_ui
 	}
 }
 
-bool imap_view_ranges(const struct imap_view *view, const struct imap_set *set, bool is_uid,
+void imap_view_ranges(const struct imap_view *view, const struct imap_set *set, bool is_uid,
                       struct pn_arena *arena, struct imap_uids *uids_out)
 {
-	const struct imap_uids *uids = &view->uids;
-	struct imap_range *ranges;
+	struct imap_range *ranges = PN_ARENA_ARRAY(arena, set->count, struct imap_range);
 	size_t count = 0;
 
 	*uids_out = (struct imap_uids){0};
-	ranges = PN_ARENA_ARRAY(arena, set->count, struct imap_range);
 	for (size_t i = 0; i < set->count; i++) {
-		if (!resolve_range(uids, &set->ranges[i], is_uid, &ranges[count]))
-			return false;
+		ranges[count] = resolve_range(&view->uids, &set->ranges[i], is_uid);
 		if (ranges[count].last != 0)
 			count++;
 	}
 	merge_ranges(ranges, count, uids_out);
-	return true;
 }
 
 bool imap_view_resolve(const struct imap_session *imap, const struct imap_set *set, bool is_uid,
@@ -110,8 +123,9 @@ bool imap_view_resolve(const struct imap_session *imap, const struct imap_set *s
 		imap_uids_common(uids_out, uids, &imap->saved);
 		return true;
 	}
-	if (!imap_view_ranges(imap->view, set, is_uid, arena, &asked))
+	if (!is_uid && !names_messages(uids, set))
 		return false;
+	imap_view_ranges(imap->view, set, is_uid, arena, &asked);
 	imap_uids_common(uids_out, &asked, uids);
 	imap_uids_clear(&asked);
 	return true;

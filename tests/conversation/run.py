@@ -146,21 +146,26 @@ def to_bytes(text, index, names=None):
 
     text = with_names(text, names)
     text = re.sub(r"\{((?:base64|repeat|literal|size):[^}]*|i)\}", macro, text)
-    out = b""
+    out = bytearray()
     position = 0
     while position < len(text):
-        letter = text[position]
+        escape = text.find("\\", position)
+        if escape != position:
+            end = escape if escape >= 0 else len(text)
+            out += text[position:end].encode()
+            position = end
+            continue
         following = text[position + 1:position + 2]
-        if letter == "\\" and following == "x":
+        if following == "x":
             out += bytes([int(text[position + 2:position + 4], 16)])
             position += 4
-        elif letter == "\\" and following in ESCAPES and following:
+        elif following in ESCAPES and following:
             out += ESCAPES[following]
             position += 2
         else:
-            out += letter.encode()
+            out += b"\\"
             position += 1
-    return out
+    return bytes(out)
 
 
 def matches(pattern, line, is_imap=False):
