@@ -48,6 +48,18 @@ struct report {
 	uint64_t skip; /* bytes of it that are not the original: Return-Path */
 };
 
+static size_t reports; /* being written */
+
+bool pn_bounce_is_busy(void)
+{
+	return reports > 0;
+}
+
+void pn_bounce_stop(void)
+{
+	reports = 0;
+}
+
 static struct pn_slice detail(const struct queued *queued, const char *key)
 {
 	return pn_queue_detail_of(queued->row.details, pn_slice_of(key));
@@ -122,6 +134,7 @@ static void free_report(struct report *report)
 {
 	struct pn_arena *arena = report->arena;
 
+	reports--;
 	pn_arena_free(&arena);
 }
 
@@ -412,6 +425,7 @@ static void begin(struct queued *rows)
 	const char *why = why_silent(rows);
 	struct pn_stage_request request;
 
+	reports++;
 	report->arena = arena;
 	report->rows = rows;
 	report->kind = kind_of(rows);

@@ -258,10 +258,12 @@ static struct pn_carrier *new_carrier(struct site *site, const struct pn_next_ho
 	return carrier;
 }
 
-/* Opened with the configuration in use: after a reload the options may be others. */
-static bool is_usable(struct pn_carrier *carrier)
+/* Opened with the configuration in use: after a reload the options may be others. One that has just
+ * become ready belongs to the attempt that it was opened for. */
+static bool is_usable(const struct pn_carrier *carrier)
 {
-	return carrier->phase == CARRIER_READY && carrier->generation == pn_scheduler.generation &&
+	return carrier->phase == CARRIER_READY && carrier->attempt == NULL &&
+	       carrier->generation == pn_scheduler.generation &&
 	       carrier->messages < carrier->site->limits.messages_per_connection;
 }
 
@@ -272,6 +274,16 @@ struct pn_carrier *pn_carrier_idle(struct site *site)
 	while (carrier != NULL && !is_usable(carrier))
 		carrier = carrier->next;
 	return carrier;
+}
+
+size_t pn_carriers_idle(const struct site *site, size_t max)
+{
+	size_t count = 0;
+
+	for (const struct pn_carrier *carrier = site->carriers; carrier != NULL && count < max;
+	     carrier = carrier->next)
+		count += is_usable(carrier) ? 1 : 0;
+	return count;
 }
 
 /* The next hop of the attempt that is not known to be bad. */

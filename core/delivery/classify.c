@@ -62,8 +62,10 @@ static enum pn_answer_class temporary(const struct pn_reply *reply)
 	                                   "too fast", "try again later", NULL};
 	static const char *const full[] = {"mailbox full", "quota", "mailbox is full", NULL};
 
+	/* Nobody answered; or the message could not be read here, which says nothing of the peer.
+	 */
 	if (reply->code == 0)
-		return PN_CLASS_CONNECTION;
+		return is_status(reply, "4.3.") ? PN_CLASS_TEMPORARY : PN_CLASS_CONNECTION;
 	if (says(reply, greylist))
 		return PN_CLASS_GREYLIST;
 	if (reply->code == 421 || is_status(reply, "4.3.2") || is_status(reply, "4.4.5"))

@@ -33,6 +33,7 @@ static void deadline_passed(void *user)
 {
 	struct attempt *attempt = user;
 
+	attempt->is_late = true;
 	if (attempt->carrier != NULL) {
 		pn_carrier_note(attempt->carrier, '*',
 		                PN_SLICE("the deadline of the delivery passed"));
@@ -100,10 +101,32 @@ static struct attempt *new_attempt(struct lane *lane, struct queued *rows, size_
 	return attempt;
 }
 
+/* A connection is kept for it while hooks look at it, so that they do not make a site have more
+ * than it may. */
+static void keep_connection(struct attempt *attempt)
+{
+	attempt->is_starting = true;
+	attempt->site->starting++;
+	pn_scheduler.starting++;
+}
+
+/* It takes one now, or needs none: who waited looks again, behind it. */
+static void give_up_connection(struct attempt *attempt)
+{
+	if (!attempt->is_starting)
+		return;
+	attempt->is_starting = false;
+	attempt->site->starting--;
+	pn_scheduler.starting--;
+	pn_site_wake(attempt->site);
+	pn_sites_wake_waiting();
+}
+
 static void free_attempt(struct attempt *attempt)
 {
 	struct pn_arena *arena = attempt->arena;
 
+	give_up_connection(attempt);
 	attempt->tenant->delivering--;
 	pn_tenant_wake(attempt->tenant);
 	attempt->site->attempts--;
@@ -227,25 +250,34 @@ static void take_outcome(struct queued *queued, const struct pn_delivery_recipie
 		word_reason(recipient, hop_name, queued->reason);
 }
 
-/* What the site learns from one message. */
+/* What the site learns from one message: nothing from one that it was not asked about. */
 static void teach_site(struct site *site, const struct attempt *attempt)
 {
 	const struct queued *worst = NULL;
-	bool any_done = false;
+	const struct queued *put_off = NULL;
+	bool was_dealt_with = false;
 
 	for (const struct queued *queued = attempt->rows; queued != NULL; queued = queued->next) {
-		any_done = any_done || queued->outcome == PN_DELIVERY_DONE;
+		if (queued->outcome == PN_DELIVERY_DONE) {
+			pn_site_succeeded(site);
+			return;
+		}
 		if (queued->answer_class == PN_CLASS_RATE ||
-		    (queued->answer_class == PN_CLASS_CONNECTION &&
-		     queued->outcome == PN_DELIVERY_DEFERRED))
+		    queued->answer_class == PN_CLASS_CONNECTION)
 			worst = queued;
+		else if (queued->answer_class == PN_CLASS_TEMPORARY)
+			put_off = queued->reply.code != 0 ? queued : put_off;
+		else
+			was_dealt_with = was_dealt_with || queued->outcome != PN_DELIVERY_UNTRIED;
 	}
-	if (any_done || worst == NULL)
-		pn_site_succeeded(site);
-	else if (worst->answer_class == PN_CLASS_RATE)
+	if (worst != NULL && worst->answer_class == PN_CLASS_RATE)
 		pn_site_slow_down(site, PN_CLASS_RATE, worst->reason);
-	else
+	else if (worst != NULL)
 		pn_site_unreachable(site, PN_CLASS_CONNECTION, worst->reason);
+	else if (was_dealt_with)
+		pn_site_succeeded(site);
+	else if (put_off != NULL)
+		pn_site_complained(site, PN_CLASS_TEMPORARY, put_off->reason);
 }
 
 void pn_attempt_take_outcomes(struct attempt *attempt)
@@ -338,12 +370,29 @@ void pn_attempt_go_on(struct attempt *attempt)
 	pn_dispatch();
 }
 
+/* Its deadline passed while it had no connection, or lost the one it had. */
+static void end_late(struct attempt *attempt)
+{
+	const struct pn_reply none = {.code = 0};
+
+	if (attempt->was_tried)
+		fail_unreachable(attempt);
+	else
+		pn_attempt_fail(attempt, PN_DELIVERY_DEFERRED, PN_CLASS_TEMPORARY, &none, "",
+		                "the deadline of the delivery passed before it began");
+}
+
 static void go(struct attempt *attempt)
 {
 	struct pn_carrier *carrier = attempt->carrier;
 
+	give_up_connection(attempt);
 	if (carrier != NULL) {
 		pn_carrier_give(carrier, attempt);
+		return;
+	}
+	if (attempt->is_late) {
+		end_late(attempt);
 		return;
 	}
 	carrier = pn_scheduler.is_finishing ? NULL : pn_carrier_idle(attempt->site);
@@ -476,6 +525,7 @@ static void start(struct attempt *attempt)
 		begin(attempt);
 		return;
 	}
+	keep_connection(attempt);
 	pn_timer_set(attempt->deadline, pn_scheduler.generation->queue.delivery_deadline_ms);
 	starting = PN_ARENA_NEW(attempt->arena, struct starting);
 	starting->attempt = attempt;
@@ -521,34 +571,52 @@ static void wait_for_hops(struct lane *lane)
 		pn_destination_resolve(destination);
 }
 
+/* False: the lane waits for something else than its tenant's turn, or has nothing left. */
+static bool may_start(struct lane *lane)
+{
+	struct destination *destination = lane->destination;
+
+	if (destination->is_suspended)
+		return false;
+	if (!hops_are_known(destination)) {
+		wait_for_hops(lane);
+		return false;
+	}
+	if (pn_site_is_suspended(destination->site)) {
+		put_off(lane);
+		return false;
+	}
+	if (pn_tenant_has_enough(lane->tenant))
+		return true;
+	if (!pn_site_has_room(destination->site) || !pn_site_take_token(destination->site)) {
+		pn_site_park(destination->site, lane);
+		return false;
+	}
+	return true;
+}
+
 static void start_from(struct lane *lane)
 {
 	struct destination *destination = lane->destination;
+	struct tenant *tenant = lane->tenant;
+	bool has_enough = pn_tenant_has_enough(tenant);
 	struct queued *queued;
 	size_t count;
 
-	if (destination->is_suspended)
-		return;
-	if (destination->route.kind == PN_ROUTE_ACCOUNT) {
+	if (destination->route.kind == PN_ROUTE_ACCOUNT && !destination->is_suspended) {
 		queued = pn_lane_take(lane);
 		pn_lane_ready(lane);
 		pn_deliver_local(queued);
 		return;
 	}
-	if (!hops_are_known(destination)) {
-		wait_for_hops(lane);
+	if (!may_start(lane)) {
+		/* Its turn is another's, which no end of an attempt would give it. */
+		if (!has_enough)
+			pn_tenant_wake(tenant);
 		return;
 	}
-	if (destination->site->is_suspended) {
-		put_off(lane);
-		return;
-	}
-	if (pn_tenant_has_enough(lane->tenant)) {
-		pn_tenant_park(lane->tenant, lane);
-		return;
-	}
-	if (!pn_site_has_room(destination->site) || !pn_site_take_token(destination->site)) {
-		pn_site_park(destination->site, lane);
+	if (has_enough) {
+		pn_tenant_park(tenant, lane);
 		return;
 	}
 	queued = pn_lane_take(lane);
@@ -564,6 +632,13 @@ size_t pn_attempt_max_recipients(const struct destination *destination)
 	uint32_t theirs = destination->site->transport->max_recipients;
 
 	return theirs >= 1 && theirs < most ? theirs : most;
+}
+
+void pn_dispatch_stop(void)
+{
+	pn_task_cancel(&pn_scheduler.dispatch);
+	going_on = NULL;
+	last_going_on = &going_on;
 }
 
 static void continue_attempts(void)

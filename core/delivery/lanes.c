@@ -128,6 +128,18 @@ static struct lane *lane_of(struct destination *destination, struct tenant *tena
 	return lane;
 }
 
+void pn_lane_release(struct lane *lane)
+{
+	struct lane **link = &lane->destination->lanes;
+
+	if (lane->rows > 0 || lane->state != LANE_IDLE)
+		return;
+	while (*link != lane)
+		link = &(*link)->next_of_destination;
+	*link = lane->next_of_destination;
+	free(lane);
+}
+
 static size_t priority_of(const struct queued *queued)
 {
 	return queued->row.priority < PRIORITIES ? queued->row.priority : PRIORITIES - 1;
@@ -152,6 +164,7 @@ void pn_lane_add(struct queued *queued, struct destination *destination, struct 
 	*lane->last[priority] = queued;
 	lane->last[priority] = &queued->next;
 	pn_lane_count(lane, 1);
+	lane->rows++;
 	destination->rows++;
 	pn_lane_ready(lane);
 }
@@ -223,7 +236,7 @@ size_t pn_lane_take_same(struct lane *lane, const struct queued *queued, struct 
 
 static void list_tenant(struct tenant *tenant)
 {
-	if (tenant->is_listed || tenant->is_suspended)
+	if (tenant->is_listed || tenant->is_suspended || tenant->ready == NULL)
 		return;
 	tenant->is_listed = true;
 	tenant->next_ready = NULL;
@@ -235,7 +248,11 @@ void pn_lane_ready(struct lane *lane)
 {
 	struct tenant *tenant = lane->tenant;
 
-	if (lane->state != LANE_IDLE || lane->count == 0)
+	if (lane->count == 0) {
+		pn_lane_release(lane);
+		return;
+	}
+	if (lane->state != LANE_IDLE)
 		return;
 	lane->state = LANE_READY;
 	lane->next = NULL;
@@ -278,17 +295,29 @@ void pn_tenant_park(struct tenant *tenant, struct lane *lane)
 
 void pn_tenant_wake(struct tenant *tenant)
 {
-	struct lane *lane = tenant->parked;
+	bool has_rows = false;
 
-	if (lane == NULL)
-		return;
-	tenant->parked = lane->next;
-	if (tenant->parked == NULL)
-		tenant->last_parked = &tenant->parked;
-	lane->state = LANE_IDLE;
-	pn_lane_ready(lane);
-	if (lane->count == 0) /* its rows are gone: the next */
-		pn_tenant_wake(tenant);
+	while (tenant->parked != NULL && !has_rows) {
+		struct lane *lane = tenant->parked;
+
+		tenant->parked = lane->next;
+		if (tenant->parked == NULL)
+			tenant->last_parked = &tenant->parked;
+		lane->state = LANE_IDLE;
+		has_rows = lane->count > 0; /* if they are gone: the next */
+		pn_lane_ready(lane);
+	}
+}
+
+void pn_tenants_resume(void)
+{
+	struct pn_slice key;
+	void *value;
+	size_t position = 0;
+
+	while (pn_map_next(pn_scheduler.tenants, &position, &key, &value))
+		list_tenant(value);
+	pn_dispatch();
 }
 
 static struct tenant *take_first_tenant(void)
@@ -328,7 +357,7 @@ struct lane *pn_lane_next_ready(void)
 
 	while ((tenant = next_tenant()) != NULL) {
 		lane = tenant->ready;
-		if (lane == NULL)
+		if (lane == NULL || tenant->is_suspended)
 			continue;
 		tenant->ready = lane->next;
 		if (tenant->ready == NULL)
@@ -338,6 +367,7 @@ struct lane *pn_lane_next_ready(void)
 		lane->state = LANE_IDLE;
 		if (lane->count > 0)
 			return lane;
+		pn_lane_release(lane);
 	}
 	return NULL;
 }

@@ -87,6 +87,9 @@ static void tick(void *unused)
 	static unsigned ticks;
 
 	(void)unused;
+	/* One that ends by itself: as if an operator had resumed it. */
+	if (pn_scheduler.suspensions_end_ms <= pn_clock_wall_ms())
+		pn_queue_edited();
 	pn_take_due(false);
 	pn_take_left_out();
 	pn_sites_wake_waiting();
@@ -119,6 +122,7 @@ static void use_suspensions(void)
 	int64_t now = pn_clock_wall_ms();
 
 	clear_suspensions();
+	pn_scheduler.suspensions_end_ms = INT64_MAX;
 	if (pn_suspensions_read(pn_scheduler.generation->data_directory, arena, &suspensions,
 	                        &count, &error) != PN_OK)
 		pn_log(PN_LOG_ERROR, "queue", "%s", error.text);
@@ -127,7 +131,8 @@ static void use_suspensions(void)
 
 		if (suspensions[i].until_ms <= now)
 			continue;
-		pn_wait_until(suspensions[i].until_ms);
+		if (suspensions[i].until_ms < pn_scheduler.suspensions_end_ms)
+			pn_scheduler.suspensions_end_ms = suspensions[i].until_ms;
 		if (suspensions[i].kind == PN_SUSPEND_TENANT) {
 			pn_tenant_of(suspensions[i].name)->is_suspended = true;
 			continue;
@@ -205,6 +210,7 @@ void pn_queue_edited(void)
 		return;
 	use_suspensions();
 	pn_take_forget_idle();
+	pn_tenants_resume();
 	pn_take_due(true);
 }
 
@@ -267,11 +273,12 @@ void pn_queue_stop(void)
 	if (!pn_scheduler.is_running)
 		return;
 	pn_scheduler.is_running = false;
-	pn_task_cancel(&pn_scheduler.dispatch);
+	pn_dispatch_stop();
 	pn_timer_free(&pn_scheduler.tick);
 	pn_timer_free(&due_timer);
 	pn_take_stop();
 	pn_settle_stop();
+	pn_bounce_stop();
 	free_everything();
 	pn_sites_free();
 	pn_map_free(&pn_scheduler.rows);
@@ -296,5 +303,5 @@ void pn_queue_count(struct pn_queue_counts *counts_out)
 	counts_out->carriers = pn_scheduler.carriers;
 	counts_out->destinations = pn_map_count(pn_scheduler.destinations);
 	while (pn_map_next(pn_scheduler.sites, &position, &key, &value))
-		counts_out->suspended += ((const struct site *)value)->is_suspended ? 1 : 0;
+		counts_out->suspended += pn_site_is_suspended(value) ? 1 : 0;
 }

@@ -77,11 +77,14 @@ void pn_destination_forget_hops(struct destination *destination)
 	destination->hop_count = 0;
 	destination->site = NULL;
 	pn_arena_free(&destination->hops_arena);
-	if (site != NULL) {
-		site->rows -= rows_in_lanes(destination);
-		site->destinations--;
-		pn_site_release(site);
-	}
+	if (site == NULL)
+		return;
+	site->rows -= rows_in_lanes(destination);
+	site->destinations--;
+	/* Lanes that wait for it may lead elsewhere by now. */
+	if (site->parked != NULL && pn_scheduler.is_running)
+		pn_site_wake(site);
+	pn_site_release(site);
 }
 
 /* ---- the end ---- */
@@ -97,13 +100,14 @@ static void fail(struct resolving *work, enum pn_delivery_outcome outcome,
 	pn_reply_set(&reply, code, enhanced, text);
 	reply.code = 0; /* nobody said it to us */
 	pn_destination_forget_hops(destination);
-	destination->parked = NULL;
-	for (struct lane *lane = destination->lanes; lane != NULL;
-	     lane = lane->next_of_destination) {
+	/* Only those that wait here: others stand in the line of a site or a tenant, and stay in
+	 * it. */
+	for (; destination->parked != NULL; destination->parked = destination->parked->next)
+		destination->parked->state = LANE_IDLE;
+	for (struct lane *lane = destination->lanes, *next; lane != NULL; lane = next) {
 		struct queued *queued;
 
-		if (lane->state == LANE_PARKED)
-			lane->state = LANE_IDLE;
+		next = lane->next_of_destination;
 		while ((queued = pn_lane_take(lane)) != NULL) {
 			queued->outcome = outcome;
 			queued->answer_class = answer_class;
@@ -111,6 +115,7 @@ static void fail(struct resolving *work, enum pn_delivery_outcome outcome,
 			snprintf(queued->reason, sizeof(queued->reason), "%s", reply.text);
 			pn_settle(queued);
 		}
+		pn_lane_release(lane);
 	}
 	pn_arena_free(&work->arena);
 	free(work);

@@ -68,7 +68,8 @@ struct lane {
 	struct tenant *tenant;
 	struct queued *first[PRIORITIES];
 	struct queued **last[PRIORITIES];
-	size_t count;
+	size_t count;                     /* rows that wait in it */
+	size_t rows;                      /* of it in memory: those at work, too */
 	enum { LANE_IDLE = 0, LANE_READY, LANE_PARKED } state;
 	struct lane *next;                /* among the ready of its tenant, or the parked of its place */
 	struct lane *next_of_destination;
@@ -130,6 +131,7 @@ struct site {
 	const struct pn_transport *transport;
 	size_t destinations;     /* that lead to it */
 	size_t attempts;         /* at work */
+	size_t starting;         /* of them: hooks look at them, and no carrier is theirs yet */
 	size_t rows;             /* in lanes of its destinations */
 	struct pn_destination_limits limits;
 	size_t limits_row;       /* of the configuration; 0: that of all others */
@@ -142,9 +144,11 @@ struct site {
 
 	bool is_answering;       /* a connection to it was ready, and none failed since */
 	uint32_t failures;       /* to reach it, in a row */
+	uint32_t complaints;     /* messages it put off, one soon after the other */
+	uint64_t complained_ms;  /* monotonic: the last of them */
 	uint32_t pauses;         /* in a row, for backing off */
 	uint64_t pause_until_ms; /* monotonic: no new connection, no new message */
-	bool is_suspended;       /* rows are put off without trying, until the pause is over */
+	uint64_t suspended_until_ms; /* monotonic: rows are put off without trying */
 	char last_reason[REASON_SIZE];
 	enum pn_answer_class last_class;
 	struct site_host hosts[SITE_HOSTS_MAX];
@@ -175,6 +179,8 @@ struct attempt {
 	size_t row_count;
 	size_t hop_index;        /* that is being tried */
 	bool is_going_on;        /* it waits for the top of the loop */
+	bool is_starting;        /* hooks look at it: a connection is kept for it */
+	bool is_late;            /* its deadline passed: no other hop is tried */
 	bool was_tried;          /* a hop was asked */
 	bool was_sent;           /* handed to a carrier: not to be given to another */
 	struct pn_timer *deadline;
@@ -198,11 +204,13 @@ struct pn_scheduler {
 	struct site_line waiting;    /* for one of all connections */
 	struct site_line newcomers;  /* for one of the connections that may not have been answered yet */
 	size_t attempts;
+	size_t starting;             /* of them: see struct site */
 	size_t carriers;
 	size_t opening;              /* of them: not answered yet */
 	size_t yielding;             /* of them: they go for the sake of sites that wait */
 	bool is_running;
 	bool is_finishing;
+	int64_t suspensions_end_ms;  /* wall clock: the first of the operators' that ends by itself */
 	void (*finished)(void);
 	struct pn_task dispatch;
 	struct pn_timer *tick;
@@ -250,10 +258,14 @@ void pn_lane_ready(struct lane *lane);
 void pn_lane_put_back(struct queued *queued); /* untried: in front of its lane */
 struct lane *pn_lane_next_ready(void);        /* of the tenant whose turn it is */
 void pn_lanes_unpark(struct lane **parked);
+/* Frees it where nothing stands in it, and it in no line. */
+void pn_lane_release(struct lane *lane);
 /* Whether a tenant has its share of all connections: the more are free, the more it may have. */
 bool pn_tenant_has_enough(const struct tenant *tenant);
 void pn_tenant_park(struct tenant *tenant, struct lane *lane);
 void pn_tenant_wake(struct tenant *tenant);
+/* Those that are not suspended any more have their turns again. */
+void pn_tenants_resume(void);
 void pn_destination_release(struct destination *destination); /* frees it where nothing needs it */
 void pn_tenant_release(struct tenant *tenant);
 
@@ -270,12 +282,15 @@ void pn_site_use_limits_of(struct site *site, struct pn_slice domain);
 void pn_site_release(struct site *site);
 /* Whether a message could go there now: a free carrier, or room for one. */
 bool pn_site_has_room(struct site *site);
+bool pn_site_is_suspended(const struct site *site);
 bool pn_site_take_token(struct site *site);
 void pn_site_park(struct site *site, struct lane *lane);
 void pn_site_wake(struct site *site);
 /* A connection is free, or may be: those that wait for one try again. */
 void pn_sites_wake_waiting(void);
 void pn_site_succeeded(struct site *site);
+/* It put a message off, for no reason that is known: many of those are a way to say "too many". */
+void pn_site_complained(struct site *site, enum pn_answer_class answer_class, const char *reason);
 void pn_site_slow_down(struct site *site, enum pn_answer_class answer_class, const char *reason);
 void pn_site_unreachable(struct site *site, enum pn_answer_class answer_class, const char *reason);
 void pn_site_host_failed(struct site *site, const char *address);
@@ -286,6 +301,7 @@ void pn_sites_free(void);
 
 /* ---- carrier.c ---- */
 struct pn_carrier *pn_carrier_idle(struct site *site); /* ready for a message; or NULL */
+size_t pn_carriers_idle(const struct site *site, size_t max); /* how many are, at most `max` */
 /* A new one for the attempt's next hop. PN_FAILED: no hop is left, with the reason in the rows. */
 PN_MUST_CHECK enum pn_status pn_carrier_open(struct attempt *attempt);
 void pn_carrier_give(struct pn_carrier *carrier, struct attempt *attempt);
@@ -298,6 +314,7 @@ const char *pn_carrier_hop_name(const struct pn_carrier *carrier);
 /* ---- dispatch.c ---- */
 void pn_dispatch(void); /* soon, from the top of the loop */
 void pn_dispatch_run(struct pn_task *task);
+void pn_dispatch_stop(void);
 /* Its carrier is ready, or gone: it goes on from the top of the loop. */
 void pn_attempt_go_on(struct attempt *attempt);
 void pn_attempt_take_outcomes(struct attempt *attempt);
@@ -329,6 +346,8 @@ void pn_settle_stop(void);
 /* Rows (linked by `next`) of one transaction that failed for good, or whose sender is to be told
  * something: writes a DSN where one is due, and ends (or updates) the rows in the same commit. */
 void pn_bounce(struct queued *rows);
+bool pn_bounce_is_busy(void); /* a report is being written: its rows are in no commit yet */
+void pn_bounce_stop(void);
 bool pn_warns_of_delay(const struct queued *queued, int64_t now_ms);
 
 #endif

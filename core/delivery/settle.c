@@ -42,7 +42,8 @@ static struct pn_timer *again;
 
 bool pn_settle_is_busy(void)
 {
-	return pending != NULL || failing != NULL || commits > 0 || asking > 0;
+	return pending != NULL || failing != NULL || commits > 0 || asking > 0 ||
+	       pn_bounce_is_busy();
 }
 
 static void flush_task(struct pn_task *task);
@@ -227,6 +228,8 @@ void pn_settle_stop(void)
 	last_pending = &pending;
 	pending_count = 0;
 	pending_delivered = 0;
+	commits = 0;
+	asking = 0;
 	last_commit_ms = 0;
 }
 

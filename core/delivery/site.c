@@ -23,6 +23,8 @@ enum {
 	TOKENS_BURST_MS = 1000, /* what may be saved up */
 	WAKE_AT_A_TIME = 16,
 	KEPT_UNUSED_MS = 10 * 60 * 1000,
+	BURST = 5, /* messages put off one soon after the other, and none taken in between */
+	COMPLAINT_MS = 5 * 1000,
 };
 
 /* Whether a row of the configuration means that host or domain; ".example.net" is all below it. */
@@ -67,11 +69,12 @@ void pn_site_use_limits_of(struct site *site, struct pn_slice domain)
 
 static void timer_fired(void *user)
 {
-	struct site *site = user;
+	pn_site_wake(user);
+}
 
-	if (site->pause_until_ms <= pn_clock_monotonic_ms())
-		site->is_suspended = false;
-	pn_site_wake(site);
+bool pn_site_is_suspended(const struct site *site)
+{
+	return site->suspended_until_ms > pn_clock_monotonic_ms();
 }
 
 struct site *pn_site_of(struct pn_slice key, struct pn_slice host_names,
@@ -144,6 +147,7 @@ static void free_site(struct site *site)
 void pn_site_release(struct site *site)
 {
 	if (site->destinations == 0 && site->carriers == NULL && site->attempts == 0 &&
+	    (site->parked == NULL || !pn_scheduler.is_running) &&
 	    (!pn_scheduler.is_running || site->used_ms + KEPT_UNUSED_MS < pn_clock_monotonic_ms()))
 		free_site(site);
 }
@@ -215,8 +219,8 @@ static uint32_t most_connections(const struct site *site)
 /* What never answered may be a tarpit: many of them hold up nobody else. */
 static bool is_newcomer_too_many(const struct site *site)
 {
-	return !site->is_proven &&
-	       pn_scheduler.opening >= (pn_scheduler.generation->queue.connections + 1) / 2;
+	return !site->is_proven && pn_scheduler.opening + pn_scheduler.starting >=
+	                                   (pn_scheduler.generation->queue.connections + 1) / 2;
 }
 
 /* Of all connections, as long as a place has one already. */
@@ -227,29 +231,39 @@ static size_t most_for_seconds(const struct site *site)
 	return site->is_proven ? all - all / 5 : all / 2;
 }
 
+/* Connections that are kept for attempts that hooks look at: those that no idle one will do for. */
+static size_t promised(const struct site *site, size_t idle)
+{
+	return site->starting > idle ? site->starting - idle : 0;
+}
+
 bool pn_site_has_room(struct site *site)
 {
 	uint64_t now = pn_clock_monotonic_ms();
+	size_t all = pn_scheduler.generation->queue.connections;
+	size_t idle, here, everywhere;
 
 	if (site->pause_until_ms > now)
 		return false;
 	refill_tokens(site);
 	if (site->tokens < 1)
 		return false;
-	if (pn_carrier_idle(site) != NULL)
+	idle = pn_carriers_idle(site, site->starting + 1);
+	if (idle > site->starting)
 		return true;
+	here = site->carrier_count + promised(site, idle);
+	everywhere = pn_scheduler.carriers + pn_scheduler.starting;
 	/* One place takes at most a fifth of all connections: a tarpit does not hold up the others.
 	 */
-	if (site->carrier_count >= pn_scheduler.generation->queue.connections / 5 + 1 ||
-	    pn_scheduler.carriers >= pn_scheduler.generation->queue.connections)
+	if (here >= all / 5 + 1 || everywhere >= all)
 		return false;
 	if (is_newcomer_too_many(site))
 		return false;
 	/* The first of each comes before the second of anybody, and some stay free for it. */
-	if (site->carrier_count > 0 &&
-	    (pn_scheduler.waiting.first != NULL || pn_scheduler.carriers >= most_for_seconds(site)))
+	if (here > 0 &&
+	    (pn_scheduler.waiting.first != NULL || everywhere >= most_for_seconds(site)))
 		return false;
-	return site->carrier_count < most_connections(site);
+	return here < most_connections(site);
 }
 
 /* When there will be room, if nothing else happens before. */
@@ -270,9 +284,10 @@ static void set_timer(struct site *site)
 /* The limits of all connections: whoever gives one back wakes this site. */
 static void wait_for_connection(struct site *site)
 {
-	if (site->line != NULL || site->carrier_count > 0)
+	if (site->line != NULL || site->carrier_count + site->starting > 0)
 		return;
-	if (pn_scheduler.carriers >= pn_scheduler.generation->queue.connections) {
+	if (pn_scheduler.carriers + pn_scheduler.starting >=
+	    pn_scheduler.generation->queue.connections) {
 		stand_in_line(site, &pn_scheduler.waiting);
 		pn_carriers_make_room();
 	} else if (is_newcomer_too_many(site)) {
@@ -296,8 +311,9 @@ void pn_sites_wake_waiting(void)
 {
 	size_t all = pn_scheduler.generation->queue.connections;
 
-	wake_line(&pn_scheduler.waiting, pn_scheduler.carriers, all);
-	wake_line(&pn_scheduler.newcomers, pn_scheduler.opening, (all + 1) / 2);
+	wake_line(&pn_scheduler.waiting, pn_scheduler.carriers + pn_scheduler.starting, all);
+	wake_line(&pn_scheduler.newcomers, pn_scheduler.opening + pn_scheduler.starting,
+	          (all + 1) / 2);
 }
 
 void pn_site_park(struct site *site, struct lane *lane)
@@ -322,7 +338,7 @@ void pn_site_wake(struct site *site)
 	}
 	if (site->parked == NULL)
 		site->last_parked = &site->parked;
-	else if (site->is_suspended || pn_site_has_room(site))
+	else if (pn_site_is_suspended(site) || site->destinations == 0 || pn_site_has_room(site))
 		pn_timer_set(site->timer, 1);
 	pn_dispatch();
 }
@@ -332,6 +348,7 @@ void pn_site_wake(struct site *site)
 void pn_site_succeeded(struct site *site)
 {
 	site->failures = 0;
+	site->complaints = 0;
 	site->pauses = 0;
 	site->is_proven = true;
 	site->used_ms = pn_clock_monotonic_ms();
@@ -370,16 +387,35 @@ static void keep_reason(struct site *site, enum pn_answer_class answer_class, co
 	site->used_ms = pn_clock_monotonic_ms();
 }
 
-/* "Too many", "too fast": less at a time, and a pause that doubles while the peer goes on. */
+void pn_site_complained(struct site *site, enum pn_answer_class answer_class, const char *reason)
+{
+	uint64_t now = pn_clock_monotonic_ms();
+
+	site->is_proven = true;
+	site->failures = 0;
+	site->used_ms = now;
+	if (site->complained_ms + at_most_first_retry(COMPLAINT_MS) / 2 < now)
+		site->complaints = 0;
+	site->complained_ms = now;
+	if (++site->complaints < BURST)
+		return;
+	site->complaints = 0;
+	pn_site_slow_down(site, answer_class, reason);
+}
+
+/* "Too many", "too fast": less at a time, and a pause that doubles while the peer says so. */
 void pn_site_slow_down(struct site *site, enum pn_answer_class answer_class, const char *reason)
 {
 	uint64_t now = pn_clock_monotonic_ms();
+	uint32_t times = 0;
 
 	keep_reason(site, answer_class, reason);
 	if (site->pause_until_ms > now)
 		return; /* one burst of complaints is one complaint */
 	site->window = site->window / 2 < 1 ? 1 : site->window / 2;
-	pause_for(site, doubled(at_most_first_retry(PAUSE_FIRST_MS), site->pauses++, PAUSE_MAX_MS));
+	if (answer_class == PN_CLASS_RATE)
+		times = site->pauses++;
+	pause_for(site, doubled(at_most_first_retry(PAUSE_FIRST_MS), times, PAUSE_MAX_MS));
 	pn_log(PN_LOG_NOTICE, "queue", "%s asks us to slow down: %s", site->name, reason);
 }
 
@@ -388,12 +424,13 @@ void pn_site_unreachable(struct site *site, enum pn_answer_class answer_class, c
 	keep_reason(site, answer_class, reason);
 	site->is_proven = false;
 	site->is_answering = false;
-	if (++site->failures < pn_scheduler.generation->queue.suspend_after || site->is_suspended)
+	if (++site->failures < pn_scheduler.generation->queue.suspend_after ||
+	    pn_site_is_suspended(site))
 		return;
 	site->window = 1;
-	site->is_suspended = true;
 	pause_for(site,
 	          doubled(at_most_first_retry(SUSPEND_FIRST_MS), site->pauses++, SUSPEND_MAX_MS));
+	site->suspended_until_ms = site->pause_until_ms;
 	pn_log(PN_LOG_NOTICE, "queue", "%s is left alone for a while: %s", site->name, reason);
 	/* Its rows learn why they wait. */
 	pn_site_wake(site);
@@ -421,9 +458,10 @@ void pn_site_host_failed(struct site *site, const char *address)
 int64_t pn_site_good_at_ms(const struct site *site)
 {
 	uint64_t now = pn_clock_monotonic_ms();
-	uint64_t until = site->is_suspended ? site->pause_until_ms : UINT64_MAX;
+	bool is_suspended = pn_site_is_suspended(site);
+	uint64_t until = is_suspended ? site->suspended_until_ms : UINT64_MAX;
 
-	for (size_t i = 0; i < SITE_HOSTS_MAX && !site->is_suspended; i++) {
+	for (size_t i = 0; i < SITE_HOSTS_MAX && !is_suspended; i++) {
 		if (site->hosts[i].bad_until_ms > now && site->hosts[i].bad_until_ms < until)
 			until = site->hosts[i].bad_until_ms;
 	}

@@ -157,13 +157,16 @@ void pn_take_left_out(void)
 
 void pn_queued_free(struct queued *queued)
 {
-	struct destination *destination = queued->lane == NULL ? NULL : queued->lane->destination;
+	struct lane *lane = queued->lane;
+	struct destination *destination = lane == NULL ? NULL : lane->destination;
 	struct tenant *tenant = queued->tenant;
 
 	pn_map_remove(pn_scheduler.rows, key_of(&queued->row.id));
 	pn_transaction_release(&queued->transaction);
 	tenant->rows--;
-	if (destination != NULL) {
+	if (lane != NULL) {
+		lane->rows--;
+		pn_lane_release(lane);
 		destination->rows--;
 		destination->at_work--;
 		if (destination->has_more && !destination->is_left_out &&

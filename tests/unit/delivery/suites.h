@@ -9,5 +9,6 @@ Suite *suspend_suite(void);
 Suite *route_suite(void);
 Suite *details_suite(void);
 Suite *classify_suite(void);
+Suite *queue_suite(void);
 
 #endif

@@ -30,6 +30,8 @@ START_TEST(reads_answers)
 		const char *command; /* RCPT where none is given */
 	} cases[] = {
 		{0, "", "connection refused", PN_CLASS_CONNECTION, NULL},
+		{0, "4.4.2", "the connection was lost", PN_CLASS_CONNECTION, NULL},
+		{0, "4.3.0", "the message could not be read here", PN_CLASS_TEMPORARY, NULL},
 		{421, "4.7.0", "too many connections", PN_CLASS_RATE, NULL},
 		{421, "", "busy", PN_CLASS_RATE, NULL},
 		{450, "4.2.0", "Greylisted, see http://postgrey", PN_CLASS_GREYLIST, NULL},
