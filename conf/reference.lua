@@ -264,6 +264,10 @@ module "deliver_lmtp" {
     -- It is one of "send", "refuse".
     eight_bit = "send",
 
+    -- When BDAT is used with servers that offer CHUNKING: for binary messages, or for all.
+    -- It is one of "needed", "offered".
+    chunking = "needed",
+
     -- File with lines HOST USER PASSWORD to log in with; read at start and at each reload. Empty: nobody logs in.
     -- It is a path.
     -- credentials = nil,
@@ -320,6 +324,10 @@ module "deliver_smtp" {
     -- It is one of "never", "opportunistic", "required", "verified".
     tls = "opportunistic",
 
+    -- Mail that requires TLS (RFC 8689) goes to hosts that MX records name only where DNSSEC vouches for the records.
+    -- It is true or false.
+    requiretls_dnssec = true,
+
     -- TLS before the first byte (port 465), in place of STARTTLS.
     -- It is true or false.
     implicit_tls = false,
@@ -343,6 +351,10 @@ module "deliver_smtp" {
     -- What becomes of 8-bit messages for servers without 8BITMIME: sent as they are, or refused.
     -- It is one of "send", "refuse".
     eight_bit = "send",
+
+    -- When BDAT is used with servers that offer CHUNKING: for binary messages, or for all.
+    -- It is one of "needed", "offered".
+    chunking = "needed",
 
     -- File with lines HOST USER PASSWORD to log in with; read at start and at each reload. Empty: nobody logs in.
     -- It is a path.
@@ -530,7 +542,7 @@ module "smtp" {
 
     -- Longest command line in bytes with its CRLF: 512 by RFC 5321, and room for the parameters that are offered; AUTH may have 12,288. Space behind the colon of MAIL FROM: and RCPT TO: is passed over.
     -- It is a whole number from 512 to 12288.
-    max_command_length = 1055,
+    max_command_length = 1090,
 
     -- Longest wait for a whole command.
     -- It is a duration like "30s" from 100ms to 1h.
@@ -579,6 +591,10 @@ module "smtp" {
     -- Domains that they may name; empty: any.
     -- It is a list of texts.
     etrn_domains = {},
+
+    -- Shortest time in which clients may want a message delivered or returned (DELIVERBY); said in EHLO where it is not 0.
+    -- It is a duration like "30s" from 0s to 30d.
+    min_deliver_by = "0s",
 
     -- Longest time that clients may have their mail held (FUTURERELEASE; profile submission).
     -- It is a duration like "30s" from 1s to 365d.

@@ -70,11 +70,24 @@ static bool notifies(const struct queued *queued, const char *word)
 	return pn_notify_has(detail(queued, "rcpt.NOTIFY"), word);
 }
 
+/* The time that its sender set with BY is over (RFC 2852 section 4.1.3). A time that was over when
+ * the message came is an earlier server's business: it has told of it. */
+static bool is_past_its_time(const struct queued *queued, int64_t now_ms)
+{
+	const struct pn_deliver_by by = pn_details_by(queued->row.details);
+
+	return by.mode == PN_DELIVER_BY_NOTIFY && by.moment_ms <= now_ms &&
+	       by.moment_ms > queued->row.arrived_ms;
+}
+
 bool pn_warns_of_delay(const struct queued *queued, int64_t now_ms)
 {
 	const struct pn_queue_limits *limits = &pn_scheduler.generation->queue;
 	bool was_asked = detail(queued, "rcpt.NOTIFY").size > 0;
 
+	if (is_past_its_time(queued, now_ms))
+		return queued->row.sender.size > 0 && detail(queued, "warned").size == 0 &&
+		       notifies(queued, "DELAY");
 	return queued->row.sender.size > 0 && detail(queued, "warned").size == 0 &&
 	       limits->delay_warning_ms < limits->lifetime_ms &&
 	       now_ms - queued->row.arrived_ms >= (int64_t)limits->delay_warning_ms &&
@@ -179,10 +192,15 @@ static const char *status_of(const struct queued *queued)
 
 	switch (kind_of(queued)) {
 	case PN_DSN_FAILED:
+		if (queued->answer_class == PN_CLASS_EXPIRED &&
+		    pn_details_by(queued->row.details).mode == PN_DELIVER_BY_RETURN)
+			return "5.4.7";
 		if (queued->answer_class == PN_CLASS_EXPIRED)
 			return "4.4.7";
 		return enhanced[0] == '5' ? enhanced : "5.0.0";
 	case PN_DSN_DELAYED:
+		if (is_past_its_time(queued, pn_clock_wall_ms()))
+			return "4.4.7";
 		return enhanced[0] == '4' ? enhanced : "4.0.0";
 	default:
 		return enhanced[0] == '2' ? enhanced : "2.0.0";
@@ -219,6 +237,12 @@ static void fill_recipient(struct pn_dsn_recipient *recipient, const struct queu
 	};
 }
 
+/* RFC 8689 section 5: whoever wants a message to arrive without TLS wants to hear of it, too. */
+static bool has_optional_tls(const struct report *report)
+{
+	return pn_details_tls(report->rows->row.details) == PN_ROUTE_TLS_OPPORTUNISTIC;
+}
+
 static enum pn_status write_report(const struct report *report, struct pn_buffer *out)
 {
 	const struct queued *first = report->rows;
@@ -240,6 +264,7 @@ static enum pn_status write_report(const struct report *report, struct pn_buffer
 		.recipient_count = count,
 		.original = report->original,
 		.original_is_whole = report->original_is_whole,
+		.tls_is_optional = has_optional_tls(report),
 	};
 	size_t index = 0;
 
@@ -313,6 +338,8 @@ static enum pn_status add_body(const struct report *report, struct pn_commit *co
 	snprintf(number, sizeof(number), "%zu", return_path.size);
 	if (status == PN_OK)
 		status = pn_details_add(details, PN_SLICE("skip"), pn_slice_of(number));
+	if (status == PN_OK && has_optional_tls(report))
+		status = pn_details_add(details, PN_SLICE("tls"), PN_SLICE("optional"));
 	return status == PN_OK
 	               ? pn_details_add(details, PN_SLICE("report"), report->rows->row.transaction)
 	               : status;
@@ -356,7 +383,11 @@ static void commit_report(struct report *report)
 
 static bool wants_whole(const struct queued *queued)
 {
+	/* RFC 8689 section 5: it must not come back in the clear. What is binary has no place in a
+	 * report, which is made of lines (RFC 3030). */
 	return kind_of(queued) == PN_DSN_FAILED &&
+	       pn_details_tls(queued->row.details) != PN_ROUTE_TLS_VERIFIED &&
+	       !pn_slice_equal_ignore_case(detail(queued, "mail.BODY"), PN_SLICE("BINARYMIME")) &&
 	       pn_slice_equal_ignore_case(detail(queued, "mail.RET"), PN_SLICE("FULL"));
 }
 

@@ -8,6 +8,8 @@
 
 #include <postern/text.h>
 
+#include <stdio.h>
+
 enum { SIZE_BYTES = 4, DETAILS_MAX = 1024 * 1024 };
 
 static bool take(struct pn_slice details, size_t *at, struct pn_slice *out)
@@ -101,4 +103,43 @@ bool pn_notify_has(struct pn_slice notify, const char *word)
 			return true;
 	}
 	return false;
+}
+
+enum pn_status pn_details_add_by(struct pn_buffer *out, const struct pn_deliver_by *by)
+{
+	char text[40];
+
+	if (by->mode == PN_DELIVER_BY_NEVER)
+		return PN_OK;
+	snprintf(text, sizeof(text), "%c%lld%s", by->mode == PN_DELIVER_BY_RETURN ? 'R' : 'N',
+	         (long long)(by->moment_ms < 0 ? 0 : by->moment_ms), by->traces ? "T" : "");
+	return pn_details_add(out, PN_SLICE("by"), pn_slice_of(text));
+}
+
+struct pn_deliver_by pn_details_by(struct pn_slice details)
+{
+	const struct pn_deliver_by none = {.mode = PN_DELIVER_BY_NEVER};
+	struct pn_slice text = pn_queue_detail_of(details, PN_SLICE("by"));
+	struct pn_deliver_by by = none;
+	uint64_t moment;
+
+	if (text.size < 2 || (text.data[0] != 'R' && text.data[0] != 'N'))
+		return none;
+	by.mode = text.data[0] == 'R' ? PN_DELIVER_BY_RETURN : PN_DELIVER_BY_NOTIFY;
+	by.traces = text.data[text.size - 1] == 'T';
+	text = pn_slice_make(text.data + 1, text.size - 1 - (by.traces ? 1 : 0));
+	if (pn_parse_count(text, &moment) != PN_OK || moment > INT64_MAX)
+		return none;
+	by.moment_ms = (int64_t)moment;
+	return by;
+}
+
+enum pn_route_tls pn_details_tls(struct pn_slice details)
+{
+	struct pn_slice word = pn_queue_detail_of(details, PN_SLICE("tls"));
+
+	if (pn_slice_equal(word, PN_SLICE("required")))
+		return PN_ROUTE_TLS_VERIFIED;
+	return pn_slice_equal(word, PN_SLICE("optional")) ? PN_ROUTE_TLS_OPPORTUNISTIC
+	                                                  : PN_ROUTE_TLS_DEFAULT;
 }

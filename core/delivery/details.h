@@ -4,6 +4,8 @@
 #define CORE_DELIVERY_DETAILS_H
 
 #include <postern/buffer.h>
+#include <postern/route.h>
+#include <postern/transaction.h>
 
 #include "delivery/queue.h"
 
@@ -19,6 +21,14 @@ PN_MUST_CHECK enum pn_status pn_details_add(struct pn_buffer *out, struct pn_sli
 struct pn_parameter;
 const struct pn_parameter *pn_details_parameters(struct pn_slice details, const char *prefix,
 						 struct pn_arena *arena, size_t *count_out);
+
+/* "R1795000000000T" and back: by when, and what then; mode NEVER where the text is none. */
+PN_MUST_CHECK enum pn_status pn_details_add_by(struct pn_buffer *out,
+					       const struct pn_deliver_by *by);
+struct pn_deliver_by pn_details_by(struct pn_slice details);
+
+/* How its sender wants TLS: DEFAULT where he said nothing (or has no say). */
+enum pn_route_tls pn_details_tls(struct pn_slice details);
 
 /* Whether a list of NOTIFY (RFC 3461 section 4.1) has that word; without a list failure and delay
  * are reported. */

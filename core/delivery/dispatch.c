@@ -73,6 +73,8 @@ static void fill_delivery(struct attempt *attempt)
 	            PN_OK &&
 	    number >= attempt->skip)
 		delivery->size = number - attempt->skip;
+	delivery->by = pn_details_by(first->row.details);
+	delivery->requires_tls = pn_details_tls(first->row.details) == PN_ROUTE_TLS_VERIFIED;
 	delivery->recipient_size = sizeof(struct pn_delivery_recipient);
 	delivery->recipient_count = attempt->row_count;
 	delivery->recipients =
@@ -243,6 +245,7 @@ static void take_outcome(struct queued *queued, const struct pn_delivery_recipie
 	queued->outcome = recipient->outcome;
 	queued->reply = recipient->reply;
 	queued->dsn_passed_on = recipient->dsn_passed_on;
+	queued->by_passed_on = recipient->deliver_by_passed_on;
 	copy_text(queued->command, sizeof(queued->command), recipient->command);
 	copy_text(queued->hop_name, sizeof(queued->hop_name), hop_name);
 	queued->answer_class = pn_classify(&recipient->reply, recipient->outcome, queued->command);

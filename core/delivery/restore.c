@@ -10,6 +10,9 @@
  *	origin.NAME     identity, peer, hello, protocol, instance, session, tls, cipher
  *	stored, skip    bytes of the body in the store; of Return-Path in front of it
  *	size, generation, score, fact.KEY, note.KEY
+ *	by              by when it must be delivered, and what then: "R1795000000000T"
+ *	tls             "required": verified or not at all; "optional": its sender wants it to go
+ *	                without, rather than not at all (RFC 8689)
  *	delivered       it is in its mailbox: what is left to do is the report
  *
  * The queue itself adds: route (an operator's), warned, verdict (an operator's), deaths.
@@ -119,6 +122,23 @@ static bool is_idle_utf8(const struct pn_transaction *transaction,
 	return true;
 }
 
+/* RFC 8689 section 3: the field counts where it is there once, and REQUIRETLS was not said. */
+static enum pn_status add_tls(const struct pn_transaction *transaction, struct pn_buffer *out)
+{
+	const struct pn_header *header = &transaction->header;
+	const struct pn_header_field *field =
+		transaction->has_header ? pn_header_find(header, PN_SLICE("TLS-Required"), 0)
+					: NULL;
+
+	if (transaction->requires_tls)
+		return pn_details_add(out, PN_SLICE("tls"), PN_SLICE("required"));
+	if (field == NULL || pn_header_find(header, PN_SLICE("TLS-Required"), 1) != NULL ||
+	    !pn_slice_equal_ignore_case(pn_header_unfold(transaction->arena, field->value),
+	                                PN_SLICE("No")))
+		return PN_OK;
+	return pn_details_add(out, PN_SLICE("tls"), PN_SLICE("optional"));
+}
+
 enum pn_status pn_transaction_pack(const struct pn_transaction *transaction, struct pn_buffer *out)
 {
 	char number[40];
@@ -149,6 +169,10 @@ enum pn_status pn_transaction_pack(const struct pn_transaction *transaction, str
 	snprintf(number, sizeof(number), "%.3f", transaction->score);
 	if (status == PN_OK && transaction->scores != NULL)
 		status = add_number(out, "score", number);
+	if (status == PN_OK)
+		status = pn_details_add_by(out, &transaction->by);
+	if (status == PN_OK)
+		status = add_tls(transaction, out);
 	if (status == PN_OK)
 		status = add_facts(out, "fact.", transaction->facts);
 	return status == PN_OK ? add_facts(out, "note.", transaction->notes) : status;
@@ -272,6 +296,8 @@ struct pn_transaction *pn_transaction_restore(struct pn_generation *generation,
 	pn_buffer_init(&transaction->overflow, 1);
 	pn_trail_init(&transaction->trail, arena);
 	snprintf(transaction->id, sizeof(transaction->id), "%.*s", PN_SLICE_ARGS(row->transaction));
+	transaction->by = pn_details_by(details);
+	transaction->requires_tls = pn_details_tls(details) == PN_ROUTE_TLS_VERIFIED;
 	read_details(transaction, details);
 	return transaction;
 }

@@ -94,8 +94,35 @@ struct pn_stage_request pn_queued_stage(struct queued *queued, enum pn_stage sta
 	return request;
 }
 
-static void to_lane(struct queued *queued, struct pn_slice name)
+/* Nobody listens there, and there is no name to verify a certificate with. */
+static bool stays_on_this_machine(const struct pn_route *route)
 {
+	return route->kind == PN_ROUTE_ACCOUNT ||
+	       (route->kind == PN_ROUTE_HOSTS &&
+	        pn_slice_starts_with_ignore_case(route->hosts[0], PN_SLICE("unix:")));
+}
+
+/* Its sender has a say about TLS (RFC 8689): the same way, at another level. */
+static struct pn_slice with_tls(struct queued *queued, struct pn_slice name)
+{
+	enum pn_route_tls tls = pn_details_tls(queued->row.details);
+	struct pn_route route;
+	struct pn_error error;
+
+	if (tls == PN_ROUTE_TLS_DEFAULT)
+		return name;
+	pn_queued_restore(queued);
+	if (pn_route_parse(name, queued->transaction->arena, &route, &error) != PN_OK ||
+	    (tls == PN_ROUTE_TLS_OPPORTUNISTIC && route.tls == PN_ROUTE_TLS_NEVER) ||
+	    stays_on_this_machine(&route))
+		return name;
+	route.tls = tls;
+	return pn_route_format(&route, route.domain, queued->transaction->arena);
+}
+
+static void to_lane(struct queued *queued, struct pn_slice route)
+{
+	struct pn_slice name = with_tls(queued, route);
 	struct destination *destination = pn_destination_of(name);
 	const struct pn_reply none = {.code = 0};
 
@@ -206,6 +233,7 @@ static bool ends_at_once(struct queued *queued)
 {
 	const struct pn_queue_row *row = &queued->row;
 	struct pn_slice verdict = pn_queue_detail_of(row->details, PN_SLICE("verdict"));
+	const struct pn_deliver_by by = pn_details_by(row->details);
 	int64_t now = pn_clock_wall_ms();
 
 	pn_suspect_check(queued);
@@ -229,6 +257,12 @@ static bool ends_at_once(struct queued *queued)
 		pn_reply_set(&queued->reply, 550, "5.0.0", "given up by the postmaster");
 		queued->reply.code = 0;
 		snprintf(queued->reason, sizeof(queued->reason), "given up by the postmaster");
+	} else if (by.mode == PN_DELIVER_BY_RETURN && by.moment_ms <= now) {
+		queued->outcome = PN_DELIVERY_REFUSED;
+		queued->answer_class = PN_CLASS_EXPIRED;
+		snprintf(queued->reason, sizeof(queued->reason),
+		         "it was not delivered by the time that its sender set%s%.*s",
+		         row->reason.size > 0 ? "; last: " : "", PN_SLICE_ARGS(row->reason));
 	} else {
 		/* Where its time is up this is the last try: settling gives it up if it fails. */
 		return false;

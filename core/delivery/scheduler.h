@@ -55,6 +55,7 @@ struct queued {
 	char reason[REASON_SIZE];
 	bool is_local_refusal;   /* our policy's, not the peer's */
 	bool dsn_passed_on;
+	bool by_passed_on;       /* by when: the peer knows, too */
 	bool is_reported;        /* a report stands in the commit that ends it */
 	bool holds;              /* a hook or too many deaths: HELD instead of anything else */
 	int64_t retry_at_ms;     /* wall clock; 0: by the schedule */

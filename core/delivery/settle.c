@@ -257,6 +257,7 @@ static void put_off(struct queued *queued)
 {
 	struct pn_queue_row *row = &queued->row;
 	int64_t now = pn_clock_wall_ms();
+	struct pn_deliver_by by;
 	char number[20];
 
 	if (queued->deaths > 0) {
@@ -269,6 +270,10 @@ static void put_off(struct queued *queued)
 	                                                     queued->answer_class, now);
 	if (row->due_ms < queued->not_before_ms)
 		row->due_ms = not_before(queued, now);
+	/* Its sender hears of it when the time comes that he set, not at the next try behind it. */
+	by = pn_details_by(row->details);
+	if (by.mode == PN_DELIVER_BY_NOTIFY && by.moment_ms > now && by.moment_ms < row->due_ms)
+		row->due_ms = by.moment_ms;
 	/* Its site was tried for another, and is left alone since then: that counts once, and not
 	 * each time it waits again. */
 	if (queued->deaths == 0 && (!queued->was_untried || row->attempts == 0))
@@ -285,12 +290,24 @@ static void put_off(struct queued *queued)
 	add_pending(queued);
 }
 
+/* RFC 2852 sections 4.1.4 and 4.2: each server is traced, or this one knows nothing of the time. */
+static bool tells_of_relay(const struct queued *queued, struct pn_slice notify)
+{
+	const struct pn_deliver_by by = pn_details_by(queued->row.details);
+
+	return queued->hop_name[0] != '\0' &&
+	       (notify.size == 0 || !pn_notify_has(notify, "NEVER")) &&
+	       (by.traces || (by.mode == PN_DELIVER_BY_NOTIFY && !queued->by_passed_on));
+}
+
 static bool wants_success(const struct queued *queued)
 {
 	struct pn_slice notify = pn_queue_detail_of(queued->row.details, PN_SLICE("rcpt.NOTIFY"));
 
-	return pn_notify_has(notify, "SUCCESS") && queued->row.sender.size > 0 &&
-	       !queued->dsn_passed_on && !queued->is_local_refusal;
+	if (queued->row.sender.size == 0 || queued->is_local_refusal)
+		return false;
+	return (pn_notify_has(notify, "SUCCESS") && !queued->dsn_passed_on) ||
+	       tells_of_relay(queued, notify);
 }
 
 static void write_down(struct queued *queued)
@@ -386,6 +403,14 @@ void pn_settle(struct queued *queued)
 	    queued->row.expires_ms <= now) {
 		queued->outcome = PN_DELIVERY_REFUSED;
 		queued->answer_class = PN_CLASS_EXPIRED;
+	}
+	/* RFC 8689 section 4.3: what must not go in the clear does not wait for a server to change.
+	 */
+	if (queued->outcome == PN_DELIVERY_DEFERRED && queued->answer_class == PN_CLASS_TLS &&
+	    queued->reply.code == 0 && queued->reply.enhanced[0] == '5' &&
+	    pn_details_tls(queued->row.details) == PN_ROUTE_TLS_VERIFIED) {
+		queued->outcome = PN_DELIVERY_REFUSED;
+		snprintf(queued->reply.enhanced, sizeof(queued->reply.enhanced), "5.7.30");
 	}
 	if (!pn_queue_has_hooks(PN_STAGE_DELIVERY_RESPONSE) &&
 	    !pn_queue_has_hooks(PN_STAGE_DELIVERY_DONE)) {

@@ -189,6 +189,27 @@ enum pn_status pn_transaction_set_sender(struct pn_transaction *transaction,
 	return PN_OK;
 }
 
+void pn_transaction_set_deliver_by(struct pn_transaction *transaction,
+                                   const struct pn_deliver_by *by)
+{
+	transaction->by = *by;
+}
+
+struct pn_deliver_by pn_transaction_deliver_by(const struct pn_transaction *transaction)
+{
+	return transaction->by;
+}
+
+void pn_transaction_require_tls(struct pn_transaction *transaction)
+{
+	transaction->requires_tls = true;
+}
+
+bool pn_transaction_requires_tls(const struct pn_transaction *transaction)
+{
+	return transaction->requires_tls;
+}
+
 size_t pn_transaction_recipient_count(const struct pn_transaction *transaction)
 {
 	return transaction->recipient_count;

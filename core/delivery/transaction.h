@@ -163,6 +163,8 @@ struct pn_transaction {
 	uint32_t priority;
 	int64_t release_ms;
 	uint64_t lifetime_ms;  /* 0: as the configuration says */
+	struct pn_deliver_by by;
+	bool requires_tls;
 	struct pn_fact *origin; /* where it came from, once the session is gone; see restore.c */
 
 	struct pn_owner_deposit *deposit; /* a message that its owner puts into a mailbox; or NULL */

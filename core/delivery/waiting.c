@@ -58,6 +58,12 @@ static void fill_row(const struct pn_recipient *leaf, struct pn_queue_row *row,
 	row->arrived_ms = now;
 	row->due_ms = transaction->release_ms > now ? transaction->release_ms : now;
 	row->expires_ms = later(row->due_ms, lifetime);
+	/* RFC 2852 section 4.1: not a moment longer, whatever else was wished for. */
+	if (transaction->by.mode == PN_DELIVER_BY_RETURN &&
+	    transaction->by.moment_ms < row->expires_ms) {
+		row->expires_ms = transaction->by.moment_ms > now ? transaction->by.moment_ms : now;
+		row->due_ms = row->due_ms < row->expires_ms ? row->due_ms : row->expires_ms;
+	}
 	row->state = is_held ? PN_QUEUE_HELD : PN_QUEUE_DUE;
 	row->priority = transaction->priority;
 	row->transaction = pn_arena_keep(arena, pn_slice_of(transaction->id));

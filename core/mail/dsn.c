@@ -223,6 +223,8 @@ static void put_header(struct pn_dsn_writer *writer, const char *boundary, bool 
 	            PN_SLICE_ARGS(hostname));
 	put_references(writer);
 	pn_dsn_field(writer, "Auto-Submitted", PN_SLICE("auto-replied"));
+	if (writer->dsn->tls_is_optional)
+		pn_dsn_field(writer, "TLS-Required", PN_SLICE("No"));
 	pn_dsn_field(writer, "MIME-Version", PN_SLICE("1.0"));
 	print_field(writer, "Content-Type",
 	            "multipart/report; report-type=%sdelivery-status; boundary=\"%s\"",

@@ -45,6 +45,7 @@ struct pn_dsn {
 	const struct pn_dsn_recipient *recipients;
 	size_t recipient_count;
 	struct pn_slice original;   /* bytes of the original to be enclosed: its header, or all of it */
+	bool tls_is_optional;       /* it goes without TLS rather than not at all (RFC 8689) */
 	bool original_is_whole;     /* message/rfc822, else text/rfc822-headers (message/global…) */
 };
 

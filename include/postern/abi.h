@@ -22,7 +22,9 @@
  *                    unchanged_since with queue mutations. protocol.h: tls_server_name,
  *                    tls_trusted, unread. http.h. transport.h: set_address.
  *   0.4  2026-11-29  network.h, request.h with stage client.request. protocol.h: has_more,
- *                    has_input, set_early_talker, count_pipelining, set_peer, tls_names. session.h:
+ *                    has_input, set_early_talker, count_pipelining, set_peer, tls_names.
+ *                    transaction.h: deliver_by, require_tls. transport.h: by, requires_tls,
+ *                    deliver_by_passed_on. session.h:
  *                    client_certificate, is_early_talker, unauthorised_pipelining.
  */
 #ifndef POSTERN_ABI_H

@@ -34,6 +34,19 @@ struct pn_parameter {
 	struct pn_slice value; /* "" where there was none */
 };
 
+/* By when a message must be delivered, and what becomes of it where it is not (RFC 2852). */
+enum pn_deliver_by_mode {
+	PN_DELIVER_BY_NEVER = 0, /* nobody said when */
+	PN_DELIVER_BY_RETURN,    /* it is returned */
+	PN_DELIVER_BY_NOTIFY,    /* its sender is told, and it goes on being tried */
+};
+
+struct pn_deliver_by {
+	enum pn_deliver_by_mode mode;
+	bool traces;       /* its sender wants to hear of each server that it is handed to */
+	int64_t moment_ms; /* wall clock */
+};
+
 struct pn_envelope_part {
 	uint32_t struct_size;
 	struct pn_address address;
@@ -215,6 +228,13 @@ PN_MUST_CHECK enum pn_status pn_transaction_set_lifetime(struct pn_transaction *
 							 uint64_t milliseconds);
 PN_MUST_CHECK enum pn_status pn_transaction_set_sender(struct pn_transaction *transaction,
 						       struct pn_slice address);
+/* By when it must be delivered; and: it goes on over TLS with certificates that are verified, to
+ * servers that promise the same, or is returned (RFC 8689). Once after begin; both cross the queue. */
+void pn_transaction_set_deliver_by(struct pn_transaction *transaction,
+				   const struct pn_deliver_by *by);
+void pn_transaction_require_tls(struct pn_transaction *transaction);
+struct pn_deliver_by pn_transaction_deliver_by(const struct pn_transaction *transaction);
+bool pn_transaction_requires_tls(const struct pn_transaction *transaction);
 struct pn_slice pn_transaction_tenant(const struct pn_transaction *transaction);
 
 /* Where it came from: "identity", "peer", "hello", "protocol", "instance", "session", "tls", "cipher";

@@ -71,6 +71,7 @@ struct pn_delivery_recipient {
 	struct pn_reply reply; /* the peer's words, made clean; code 0 where it said nothing */
 	char command[16];      /* what the reply was to: "RCPT", "DATA", "end of data", "LHLO" */
 	bool dsn_passed_on;    /* the hop took over the duty to report (RFC 3461) */
+	bool deliver_by_passed_on; /* the hop was told by when, and knows what that means */
 };
 
 /* A message on its way. It belongs to the gateway, and lives until pn_delivery_done. */
@@ -85,6 +86,8 @@ struct pn_delivery {
 	struct pn_delivery_recipient *recipients;
 	uint32_t recipient_size;         /* step from recipient to recipient */
 	size_t recipient_count;          /* at least 1 */
+	struct pn_deliver_by by;
+	bool requires_tls;               /* verified, and the hop must promise the same (RFC 8689) */
 };
 
 struct pn_transport {

@@ -7,6 +7,9 @@
  */
 #include "deliver.h"
 
+#include <postern/text.h>
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +20,8 @@ void deliver_body_forget(struct deliver_dialogue *dialogue)
 		pn_buffer_clear(&dialogue->body);
 	memset(&dialogue->check, 0, sizeof(dialogue->check));
 	dialogue->is_checked = false;
+	dialogue->is_binary = false;
+	dialogue->uses_chunks = false;
 	dialogue->body_offset = 0;
 	dialogue->body_checked = 0;
 }
@@ -57,10 +62,34 @@ static enum pn_next refuse(struct deliver_dialogue *dialogue, const char *enhanc
 	return deliver_ready(dialogue);
 }
 
+/* BODY=BINARYMIME, RFC 3030: declared so. Whether it really is, a look at all of it says. */
+static bool may_be_binary(const struct deliver_dialogue *dialogue)
+{
+	const struct pn_delivery *delivery = dialogue->delivery;
+
+	for (size_t i = 0; i < delivery->parameter_count; i++) {
+		if (pn_slice_equal_ignore_case(delivery->parameters[i].name, PN_SLICE("BODY")))
+			return pn_slice_equal_ignore_case(delivery->parameters[i].value,
+			                                  PN_SLICE("BINARYMIME"));
+	}
+	return false;
+}
+
+static bool takes(const struct deliver_dialogue *dialogue, uint32_t extensions)
+{
+	return (dialogue->offer.extensions & extensions) == extensions;
+}
+
+/* Section 3: such a message goes to a server that takes it, or is encoded anew, or is returned. It
+ * is returned: encoding anew what others signed, in a structure that others made, breaks more than
+ * it mends. What turns out to have lines, all of them whole, is an ordinary message. */
 static enum pn_next checked(struct deliver_dialogue *dialogue)
 {
 	deliver_check_end(&dialogue->check);
 	dialogue->is_checked = true;
+	if (may_be_binary(dialogue) && (dialogue->check.is_bad || dialogue->check.lacks_end))
+		return refuse(dialogue, "5.6.3",
+		              "the message is binary, which the server does not take (BINARYMIME)");
 	if (dialogue->check.is_bad)
 		return refuse(dialogue, "5.6.0",
 		              "the message has a bare CR, a bare LF or a NUL in it");
@@ -82,7 +111,16 @@ enum pn_next deliver_body_begin(struct deliver_dialogue *dialogue)
 {
 	deliver_body_forget(dialogue);
 	deliver_await(dialogue, DELIVER_READING, "MAIL", 2 * (uint64_t)DELIVER_READ_MS);
-	if (dialogue->delivery->size > DELIVER_CHECK_MAX && !refuses_eight_bit(dialogue))
+	dialogue->is_binary =
+		may_be_binary(dialogue) && takes(dialogue, DELIVER_BINARYMIME | DELIVER_CHUNKING);
+	dialogue->uses_chunks =
+		dialogue->is_binary || (dialogue->config->chunking == DELIVER_CHUNKING_OFFERED &&
+	                                takes(dialogue, DELIVER_CHUNKING));
+	/* What it may hold needs no look, and is read while it is sent. */
+	if (dialogue->is_binary)
+		return deliver_envelope_send(dialogue);
+	if (dialogue->delivery->size > DELIVER_CHECK_MAX && !refuses_eight_bit(dialogue) &&
+	    !may_be_binary(dialogue))
 		return deliver_envelope_send(dialogue);
 	return ask_to_check(dialogue);
 }
@@ -121,11 +159,29 @@ static enum pn_next break_off(struct deliver_dialogue *dialogue, enum pn_deliver
 	return deliver_end(dialogue, PN_CARRIER_FINISHED, &reply);
 }
 
+/* A chunk has its size in front of it, and nothing behind it. */
+static void write_piece(struct deliver_dialogue *dialogue, struct pn_slice bytes, bool is_last)
+{
+	if (dialogue->uses_chunks)
+		pn_session_write(dialogue->session, bytes);
+	else
+		pn_session_write_stuffed(dialogue->session, bytes, is_last);
+}
+
+static void say_bdat(struct deliver_dialogue *dialogue)
+{
+	char line[60];
+
+	snprintf(line, sizeof(line), "BDAT %llu LAST",
+	         (unsigned long long)dialogue->delivery->size);
+	deliver_say(dialogue, pn_slice_of(line), NULL);
+}
+
 static enum pn_next take_to_send(struct deliver_dialogue *dialogue, struct pn_slice bytes)
 {
 	uint64_t size = dialogue->delivery->size;
 
-	if (!dialogue->is_checked)
+	if (!dialogue->is_checked && !dialogue->is_binary)
 		deliver_check_take(&dialogue->check, bytes);
 	dialogue->body_offset += bytes.size;
 	if (!dialogue->is_checked && dialogue->body_offset == size)
@@ -133,7 +189,7 @@ static enum pn_next take_to_send(struct deliver_dialogue *dialogue, struct pn_sl
 	if (dialogue->check.is_bad)
 		return break_off(dialogue, PN_DELIVERY_REFUSED, "5.6.0",
 		                 "the message has a bare CR, a bare LF or a NUL in it");
-	pn_session_write_stuffed(dialogue->session, bytes, dialogue->body_offset == size);
+	write_piece(dialogue, bytes, dialogue->body_offset == size);
 	if (dialogue->body_offset < size && !pn_session_output_is_high(dialogue->session))
 		return ask(dialogue, dialogue->body_offset, PN_NEXT_ANSWER);
 	return PN_NEXT_DRAIN;
@@ -142,11 +198,13 @@ static enum pn_next take_to_send(struct deliver_dialogue *dialogue, struct pn_sl
 enum pn_next deliver_body_send(struct deliver_dialogue *dialogue)
 {
 	dialogue->stage = DELIVER_BODY;
-	dialogue->command = "DATA";
+	dialogue->command = dialogue->uses_chunks ? "BDAT" : "DATA";
 	pn_session_set_deadline(dialogue->session, dialogue->config->data_block_timeout);
-	if (!is_kept(dialogue))
+	if (dialogue->uses_chunks)
+		say_bdat(dialogue);
+	if (!is_kept(dialogue) || (dialogue->is_binary && dialogue->delivery->size > 0))
 		return ask(dialogue, 0, PN_NEXT_ANSWER);
-	pn_session_write_stuffed(dialogue->session, pn_buffer_slice(&dialogue->body), true);
+	write_piece(dialogue, pn_buffer_slice(&dialogue->body), true);
 	dialogue->body_offset = dialogue->delivery->size;
 	return PN_NEXT_DRAIN;
 }
@@ -216,6 +274,9 @@ enum pn_next deliver_data_answered(struct deliver_dialogue *dialogue, const stru
 		}
 		index++;
 	}
+	/* RFC 3030 section 2: behind a chunk that failed the transaction is still open. */
+	if (dialogue->uses_chunks && deliver_reply_class(reply) != 2)
+		dialogue->needs_reset = true;
 	dialogue->replied.recipient = (uint32_t)index;
 	if (dialogue->accepted > 0)
 		return deliver_await(dialogue, DELIVER_ANSWERS, "end of data",

@@ -56,7 +56,11 @@ static size_t plain_size(struct pn_slice bytes)
 
 void deliver_check_take(struct deliver_check *check, struct pn_slice bytes)
 {
-	if (check->is_bad || bytes.size == 0)
+	if (bytes.size == 0)
+		return;
+	check->is_begun = true;
+	check->after_lf = bytes.data[bytes.size - 1] == '\n';
+	if (check->is_bad)
 		return;
 	check->has_eight_bit = check->has_eight_bit || has_eight_bit(bytes);
 	while (bytes.size > 0) {
@@ -84,4 +88,5 @@ void deliver_check_take(struct deliver_check *check, struct pn_slice bytes)
 void deliver_check_end(struct deliver_check *check)
 {
 	check->is_bad = check->is_bad || check->after_cr;
+	check->lacks_end = check->is_begun && !check->after_lf;
 }

@@ -34,6 +34,12 @@ enum deliver_eight_bit {
 	DELIVER_EIGHT_BIT_REFUSE,
 };
 
+/* When BDAT is used where it is offered. */
+enum deliver_chunking {
+	DELIVER_CHUNKING_NEEDED = 0, /* for what has no lines */
+	DELIVER_CHUNKING_OFFERED,
+};
+
 struct deliver_config {
 	uint32_t port;
 	uint32_t tls;
@@ -43,6 +49,8 @@ struct deliver_config {
 	struct pn_text_list source_addresses;
 	uint32_t max_recipients;
 	uint32_t eight_bit;
+	uint32_t chunking;
+	bool requiretls_dnssec;
 	const char *credentials;
 	uint32_t plaintext_login;
 	uint64_t connect_timeout;
@@ -107,11 +115,16 @@ enum deliver_extension {
 	DELIVER_MT_PRIORITY = 1u << 6,
 	DELIVER_AUTH_PLAIN = 1u << 7,
 	DELIVER_AUTH_LOGIN = 1u << 8,
+	DELIVER_DELIVERBY = 1u << 9,
+	DELIVER_REQUIRETLS = 1u << 10,
+	DELIVER_CHUNKING = 1u << 11,
+	DELIVER_BINARYMIME = 1u << 12,
 };
 
 struct deliver_offer {
 	uint32_t extensions;
 	uint64_t max_size; /* 0: none was given */
+	uint64_t min_by;   /* seconds, of DELIVERBY; 0: none */
 };
 
 /* A line of the answer to EHLO behind its code; not the first one. Pure. */
@@ -124,6 +137,9 @@ struct deliver_check {
 	bool after_cr;
 	bool is_bad;    /* a bare CR, a bare LF, a NUL */
 	bool has_eight_bit;
+	bool lacks_end; /* of its last line; known at the end */
+	bool after_lf;
+	bool is_begun;
 };
 
 void deliver_check_take(struct deliver_check *check, struct pn_slice bytes);
@@ -271,6 +287,8 @@ struct deliver_dialogue {
 	struct deliver_check check;
 	bool is_checked;              /* whole */
 	bool is_lone_dot;
+	bool is_binary;               /* it goes as it is, with BODY=BINARYMIME */
+	bool uses_chunks;             /* it goes with BDAT */
 	uint64_t body_offset;
 	uint64_t body_checked;
 	struct pn_buffer body;        /* a small one, whole */

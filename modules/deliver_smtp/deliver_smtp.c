@@ -14,6 +14,10 @@ static const struct pn_option deliver_smtp_options[] = {
 	PN_OPTION_CHOICE(struct deliver_config, tls, "opportunistic", .choices = tls_choices,
                          .flags = PN_OPTION_RELOADABLE,
                          .summary = "How far TLS must go where the route does not say it."),
+	PN_OPTION_BOOL(struct deliver_config, requiretls_dnssec, "yes",
+                       .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Mail that requires TLS (RFC 8689) goes to hosts that MX records "
+                                  "name only where DNSSEC vouches for the records."),
 	DELIVER_OPTIONS,
 	PN_OPTION_TABLE_END,
 };

@@ -65,6 +65,8 @@ void deliver_settle(struct deliver_dialogue *dialogue, size_t index,
 	recipient->reply = *reply;
 	recipient->dsn_passed_on =
 		outcome == PN_DELIVERY_DONE && (dialogue->offer.extensions & DELIVER_DSN) != 0;
+	recipient->deliver_by_passed_on = outcome == PN_DELIVERY_DONE &&
+	                                  (dialogue->offer.extensions & DELIVER_DELIVERBY) != 0;
 	snprintf(recipient->command, sizeof(recipient->command), "%s", command);
 	dialogue->places[index].state = DELIVER_RECIPIENT_SETTLED;
 }

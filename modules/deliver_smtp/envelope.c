@@ -6,6 +6,7 @@
  */
 #include "deliver.h"
 
+#include <postern/clock.h>
 #include <postern/text.h>
 
 #include <stdarg.h>
@@ -87,6 +88,22 @@ static bool may_have_eight_bit(const struct deliver_dialogue *dialogue)
 
 /* ---- commands ---- */
 
+/* What is left of the time, in seconds; RFC 2852 section 4: 9 digits. */
+static int64_t seconds_left(const struct pn_delivery *delivery)
+{
+	int64_t seconds = (delivery->by.moment_ms - pn_clock_wall_ms()) / 1000;
+
+	if (seconds > 999999999)
+		return 999999999;
+	return seconds < -999999999 ? -999999999 : seconds;
+}
+
+static void add_by(struct command *command, const struct pn_delivery *delivery)
+{
+	add(command, " BY=%lld;%s%s", (long long)seconds_left(delivery),
+	    delivery->by.mode == PN_DELIVER_BY_RETURN ? "R" : "N", delivery->by.traces ? "T" : "");
+}
+
 static void say_mail(struct deliver_dialogue *dialogue)
 {
 	const struct pn_delivery *delivery = dialogue->delivery;
@@ -97,7 +114,9 @@ static void say_mail(struct deliver_dialogue *dialogue)
 	add(&command, "MAIL FROM:<%.*s>", PN_SLICE_ARGS(delivery->sender->text));
 	if (offers(dialogue, DELIVER_SIZE))
 		add(&command, " SIZE=%llu", (unsigned long long)delivery->size);
-	if (offers(dialogue, DELIVER_8BITMIME) && may_have_eight_bit(dialogue))
+	if (dialogue->is_binary)
+		add(&command, " BODY=BINARYMIME");
+	else if (offers(dialogue, DELIVER_8BITMIME) && may_have_eight_bit(dialogue))
 		add(&command, " BODY=8BITMIME");
 	if (dialogue->wants_utf8)
 		add(&command, " SMTPUTF8");
@@ -107,6 +126,10 @@ static void say_mail(struct deliver_dialogue *dialogue)
 	}
 	if (offers(dialogue, DELIVER_MT_PRIORITY))
 		pass_on(&command, parameters, count, "MT-PRIORITY");
+	if (offers(dialogue, DELIVER_DELIVERBY) && delivery->by.mode != PN_DELIVER_BY_NEVER)
+		add_by(&command, delivery);
+	if (offers(dialogue, DELIVER_REQUIRETLS) && delivery->requires_tls)
+		add(&command, " REQUIRETLS");
 	deliver_say(dialogue, pn_slice_make(command.text, command.size), NULL);
 }
 
@@ -154,8 +177,10 @@ static struct deliver_step step_behind(const struct deliver_dialogue *dialogue,
 		return (struct deliver_step){DELIVER_STEP_END, 0};
 	while (index < dialogue->recipient_count && !dialogue->places[index].is_named)
 		index++;
+	/* The chunk is sent when somebody was accepted: there is nothing to be asked before it. */
 	if (index == dialogue->recipient_count)
-		return (struct deliver_step){DELIVER_STEP_DATA, 0};
+		return (struct deliver_step){
+			dialogue->uses_chunks ? DELIVER_STEP_END : DELIVER_STEP_DATA, 0};
 	return (struct deliver_step){DELIVER_STEP_RCPT, (uint32_t)index};
 }
 
@@ -201,9 +226,20 @@ static enum pn_next give_up(struct deliver_dialogue *dialogue)
 	return deliver_ready(dialogue);
 }
 
+/* All of it was answered, and no DATA belongs to it. */
+static enum pn_next envelope_is_over(struct deliver_dialogue *dialogue)
+{
+	if (dialogue->accepted > 0)
+		return deliver_body_send(dialogue);
+	dialogue->needs_reset = !dialogue->mail_failed;
+	return give_up(dialogue);
+}
+
 static enum pn_next go_on(struct deliver_dialogue *dialogue)
 {
 	dialogue->replied = step_behind(dialogue, dialogue->replied);
+	if (dialogue->replied.kind == DELIVER_STEP_END)
+		return envelope_is_over(dialogue);
 	if (dialogue->sent.kind == DELIVER_STEP_END)
 		return await_step(dialogue);
 	/* One by one: what would be refused anyway is not said. */
@@ -398,6 +434,52 @@ static void sort_out_utf8(struct deliver_dialogue *dialogue)
 	dialogue->wants_utf8 = is_needed && offers(dialogue, DELIVER_SMTPUTF8);
 }
 
+/* RFC 2852 section 4.2: a server that does not know of the time would keep it past it; one that
+ * wants more of it does, too. By LMTP it is delivered now. */
+static void sort_out_by(struct deliver_dialogue *dialogue)
+{
+	const struct pn_delivery *delivery = dialogue->delivery;
+	int64_t left;
+
+	if (delivery->by.mode != PN_DELIVER_BY_RETURN)
+		return;
+	left = seconds_left(delivery);
+	if (left <= 0)
+		refuse_everybody(dialogue, "5.4.7", "%s", "the time that its sender set is over");
+	else if (dialogue->kind == DELIVER_LMTP)
+		return;
+	else if (!offers(dialogue, DELIVER_DELIVERBY))
+		refuse_everybody(dialogue, "5.3.3", "%s",
+		                 "the server does not know by when it must deliver (DELIVERBY)");
+	else if ((uint64_t)left < dialogue->offer.min_by)
+		refuse_everybody(dialogue, "5.4.7",
+		                 "the server wants at least %llu seconds to deliver in",
+		                 (unsigned long long)dialogue->offer.min_by);
+}
+
+/* RFC 8689 section 4.2: the certificate was verified, the name came from somewhere that can be
+ * trusted, and the server promises the same. */
+static void sort_out_tls(struct deliver_dialogue *dialogue)
+{
+	const struct pn_next_hop *hop = pn_carrier_hop(dialogue->carrier);
+
+	if (!dialogue->delivery->requires_tls ||
+	    (dialogue->kind == DELIVER_LMTP && strncmp(hop->address, "unix:", 5) == 0))
+		return;
+	if (!dialogue->is_secured || dialogue->tls != PN_ROUTE_TLS_VERIFIED)
+		refuse_everybody(dialogue, "5.7.30", "%s",
+		                 "its sender requires TLS with a verified certificate");
+	else if (hop->domain[0] != '\0' && !hop->name_is_secure &&
+	         dialogue->config->requiretls_dnssec)
+		refuse_everybody(
+			dialogue, "5.7.30", "%s",
+			"its sender requires TLS, and nobody vouches for the server's name");
+	else if (!offers(dialogue, DELIVER_REQUIRETLS))
+		refuse_everybody(dialogue, "5.7.30", "%s",
+		                 "its sender requires TLS, which the server does not promise "
+		                 "(REQUIRETLS)");
+}
+
 bool deliver_envelope_begin(struct deliver_dialogue *dialogue)
 {
 	const struct pn_delivery *delivery = dialogue->delivery;
@@ -418,6 +500,8 @@ bool deliver_envelope_begin(struct deliver_dialogue *dialogue)
 			refuse(dialogue, i, "RCPT", "5.1.3", "this address cannot be sent");
 	}
 	sort_out_utf8(dialogue);
+	sort_out_by(dialogue);
+	sort_out_tls(dialogue);
 	for (size_t i = 0; i < dialogue->recipient_count; i++) {
 		dialogue->places[i].is_named = dialogue->places[i].state == DELIVER_RECIPIENT_WAITS;
 		left += dialogue->places[i].is_named ? 1 : 0;

@@ -30,6 +30,8 @@ void deliver_offer_take(struct deliver_offer *offer, struct pn_slice text)
 		{"PIPELINING", DELIVER_PIPELINING}, {"8BITMIME", DELIVER_8BITMIME},
 		{"SMTPUTF8", DELIVER_SMTPUTF8},     {"DSN", DELIVER_DSN},
 		{"STARTTLS", DELIVER_STARTTLS},     {"MT-PRIORITY", DELIVER_MT_PRIORITY},
+		{"CHUNKING", DELIVER_CHUNKING},     {"BINARYMIME", DELIVER_BINARYMIME},
+		{"DELIVERBY", DELIVER_DELIVERBY},   {"REQUIRETLS", DELIVER_REQUIRETLS},
 	};
 	struct pn_slice rest = pn_slice_trim(text);
 	struct pn_slice word;
@@ -51,6 +53,9 @@ void deliver_offer_take(struct deliver_offer *offer, struct pn_slice text)
 			offer->max_size = 0;
 		return;
 	}
+	if (pn_slice_equal_ignore_case(word, PN_SLICE("DELIVERBY")) &&
+	    pn_parse_count(pn_slice_trim(rest), &offer->min_by) != PN_OK)
+		offer->min_by = 0;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (pn_slice_equal_ignore_case(word, pn_slice_of(words[i].word)))
 			offer->extensions |= words[i].extension;

@@ -6,6 +6,7 @@
 #include "deliver.h"
 
 static const char *const deliver_eight_bit_choices[] = {"send", "refuse", NULL};
+static const char *const deliver_chunking_choices[] = {"needed", "offered", NULL};
 static const char *const deliver_plaintext_choices[] = {"no", "loopback", "yes", NULL};
 
 #define DELIVER_TIMEOUT(field, default_value, text)                                                \
@@ -32,6 +33,10 @@ static const char *const deliver_plaintext_choices[] = {"no", "loopback", "yes",
 			 .choices = deliver_eight_bit_choices, .flags = PN_OPTION_RELOADABLE,      \
 			 .summary = "What becomes of 8-bit messages for servers without "          \
 				    "8BITMIME: sent as they are, or refused."),                    \
+	PN_OPTION_CHOICE(struct deliver_config, chunking, "needed",                                \
+			 .choices = deliver_chunking_choices, .flags = PN_OPTION_RELOADABLE,       \
+			 .summary = "When BDAT is used with servers that offer CHUNKING: for "     \
+				    "binary messages, or for all."),                               \
 	PN_OPTION_PATH(struct deliver_config, credentials, NULL, .flags = PN_OPTION_RELOADABLE,      \
 		       .summary = "File with lines HOST USER PASSWORD to log in with; read at "    \
 				  "start and at each reload. Empty: nobody logs in."),             \

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * BDAT: the message in chunks of a stated size (RFC 3030, CHUNKING). What is in them
- * has lines that end with CRLF, as behind DATA: BINARYMIME is not offered. The bytes of
+ * has lines that end with CRLF, as behind DATA; with BODY=BINARYMIME only the header has,
+ * and the body is kept as it is. The bytes of
  * a chunk that cannot be taken are read and forgotten, so that none of them is ever
  * read as a command; where that cannot be, the session ends.
  */
@@ -85,16 +86,24 @@ enum pn_next smtp_bdat(struct pn_session *session, struct smtp_session *smtp,
 		smtp->in_chunks = true;
 		smtp->after_cr = false;
 		smtp->at_line_start = true;
+		smtp->line_is_empty = true;
+		smtp->header_is_over = false;
 		smtp->data_is_complete = false;
 		smtp_data_begins(session, smtp);
 	}
 	return take(session, smtp);
 }
 
-/* Lines end with CRLF, across chunks, too. */
+/* Whether any byte may come. */
+static bool is_free(const struct smtp_session *smtp)
+{
+	return smtp->is_binary && smtp->header_is_over;
+}
+
+/* Lines end with CRLF, across chunks, too; those of the header, where the body is binary. */
 static enum pn_line_problem check(struct smtp_session *smtp, struct pn_slice bytes)
 {
-	for (size_t i = 0; i < bytes.size; i++) {
+	for (size_t i = 0; i < bytes.size && !is_free(smtp); i++) {
 		char byte = bytes.data[i];
 
 		if (byte == '\0')
@@ -103,6 +112,9 @@ static enum pn_line_problem check(struct smtp_session *smtp, struct pn_slice byt
 			return PN_LINE_BARE_CR;
 		if (byte == '\n' && !smtp->after_cr)
 			return PN_LINE_BARE_LF;
+		if (byte == '\n')
+			smtp->header_is_over = smtp->header_is_over || smtp->line_is_empty;
+		smtp->line_is_empty = byte == '\n' || (smtp->line_is_empty && byte == '\r');
 		smtp->at_line_start = byte == '\n';
 		smtp->after_cr = byte == '\r';
 	}
@@ -116,15 +128,16 @@ static enum pn_next refuse_lines(struct pn_session *session, struct smtp_session
 	return smtp_farewell(session, 550, "5.6.0", smtp_data_problem(problem));
 }
 
-/* The last line of a message may lack its end; everywhere else it has one. */
+/* The last line of a message may lack its end; everywhere else it has one. What is binary has no
+ * lines, and nothing is added to it. */
 static enum pn_next end_message(struct pn_session *session, struct smtp_session *smtp)
 {
 	struct pn_transaction *transaction = pn_session_transaction(session);
 
-	if (smtp->after_cr)
+	if (smtp->after_cr && !is_free(smtp))
 		return refuse_lines(session, smtp, PN_LINE_BARE_CR);
 	smtp->data_is_complete = true;
-	if (!smtp->at_line_start && pn_transaction_size(transaction) > 0 &&
+	if (!smtp->at_line_start && !is_free(smtp) && pn_transaction_size(transaction) > 0 &&
 	    pn_transaction_append(session, PN_SLICE("\r\n"), PN_NEXT_LINE) == PN_NEXT_ANSWER)
 		return smtp_await_body(smtp);
 	return smtp_submit(session, smtp);

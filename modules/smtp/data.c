@@ -19,6 +19,9 @@ enum pn_next smtp_data(struct pn_session *session, struct smtp_session *smtp,
 	/* RFC 3030 section 2: one or the other. */
 	if (smtp->in_chunks)
 		return smtp_error(session, smtp, 503, "5.5.1", "BDAT began this message");
+	/* RFC 3030 section 3: lines cannot carry it. */
+	if (smtp->is_binary)
+		return smtp_error(session, smtp, 503, "5.5.1", "BODY=BINARYMIME comes with BDAT");
 	if (pn_transaction_recipient_count(pn_session_transaction(session)) == 0)
 		return smtp_error(session, smtp, 503, "5.5.1", "there is no recipient");
 	smtp->data_is_complete = false;

@@ -149,10 +149,20 @@ static void write_capabilities(struct pn_session *session, const struct smtp_ses
 	smtp_reply_more(session, 250, "", "8BITMIME");
 	smtp_reply_more(session, 250, "", "SMTPUTF8");
 	smtp_reply_more(session, 250, "", "CHUNKING");
+	smtp_reply_more(session, 250, "", "BINARYMIME");
 	smtp_reply_more(session, 250, "", "DSN");
 	snprintf(line, sizeof(line), "LIMITS MAILMAX=%u RCPTMAX=%u",
 	         (unsigned)smtp->config->max_transactions, (unsigned)smtp->config->max_recipients);
 	smtp_reply_more(session, 250, "", line);
+	if (smtp->config->min_deliver_by == 0)
+		snprintf(line, sizeof(line), "DELIVERBY");
+	else
+		snprintf(line, sizeof(line), "DELIVERBY %llu",
+		         (unsigned long long)(smtp->config->min_deliver_by + 999) / 1000);
+	smtp_reply_more(session, 250, "", line);
+	/* RFC 8689 section 4.1. */
+	if (pn_session_is_encrypted(session))
+		smtp_reply_more(session, 250, "", "REQUIRETLS");
 	if (!smtp_is_lmtp(smtp))
 		smtp_reply_more(session, 250, "", "PRDR");
 	if (smtp->config->profile == SMTP_PROFILE_SUBMISSION)

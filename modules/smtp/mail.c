@@ -41,6 +41,7 @@ static enum pn_next begin(struct pn_session *session, struct smtp_session *smtp,
 	struct pn_transaction *transaction = pn_session_transaction(session);
 
 	smtp->is_utf8 = parameters->is_utf8;
+	smtp->is_binary = parameters->is_binary;
 	smtp->is_prdr = parameters->is_prdr;
 	/* Both are in range. */
 	if (parameters->has_priority)
@@ -48,6 +49,10 @@ static enum pn_next begin(struct pn_session *session, struct smtp_session *smtp,
 		                                   queue_priority(parameters->priority));
 	if (parameters->release_ms != 0)
 		(void)!pn_transaction_set_release(transaction, parameters->release_ms);
+	if (parameters->by.mode != PN_DELIVER_BY_NEVER)
+		pn_transaction_set_deliver_by(transaction, &parameters->by);
+	if (parameters->requires_tls)
+		pn_transaction_require_tls(transaction);
 	pn_transaction_set_max_size(transaction, smtp->config->max_message_size);
 	/* RFC 2033 section 4.2: an answer for each recipient behind the data. */
 	pn_transaction_set_answers_per_recipient(transaction, smtp_is_lmtp(smtp) || smtp->is_prdr);
@@ -82,6 +87,9 @@ enum pn_next smtp_mail(struct pn_session *session, struct smtp_session *smtp,
 	if (problem.code == 0)
 		problem = smtp_parse_parameters(smtp, pn_clock_wall_ms(), argument, SMTP_OF_MAIL,
 		                                &parameters);
+	/* RFC 8689 section 4.1: it is offered under TLS, and nowhere else. */
+	if (problem.code == 0 && parameters.requires_tls && !pn_session_is_encrypted(session))
+		problem = (struct smtp_problem){555, "5.5.4", "REQUIRETLS is offered under TLS"};
 	/* RFC 6531 section 3.5. */
 	if (problem.code == 0 && sender.address.is_utf8 && !parameters.is_utf8)
 		problem = (struct smtp_problem){550, "5.6.7", "an address in UTF-8 needs SMTPUTF8"};

@@ -46,6 +46,7 @@ void smtp_reset(struct pn_session *session, struct smtp_session *smtp)
 	smtp->data_is_complete = false;
 	smtp->in_auth = false;
 	smtp->is_utf8 = false;
+	smtp->is_binary = false;
 	smtp->is_prdr = false;
 	smtp->in_chunks = false;
 	smtp->waiting = SMTP_WAIT_NONE;
@@ -289,7 +290,7 @@ static const struct pn_option smtp_options[] = {
 	PN_OPTION_COUNT(struct smtp_config, max_transactions, "10000", .minimum_text = "1",
                         .maximum_text = "100000000", .flags = PN_OPTION_RELOADABLE,
                         .summary = "Most messages in one session; one more is a 421 and the end."),
-	PN_OPTION_COUNT(struct smtp_config, max_command_length, "1055", .minimum_text = "512",
+	PN_OPTION_COUNT(struct smtp_config, max_command_length, "1090", .minimum_text = "512",
                         .maximum_text = "12288", .flags = PN_OPTION_RELOADABLE,
                         .summary = "Longest command line in bytes with its CRLF: 512 by RFC 5321, "
                                    "and room for the parameters that are offered; AUTH may have "
@@ -338,6 +339,10 @@ static const struct pn_option smtp_options[] = {
                                   "lmtp."),
 	PN_OPTION_LIST(struct smtp_config, etrn_domains, NULL, .flags = PN_OPTION_RELOADABLE,
                        .summary = "Domains that they may name; empty: any."),
+	PN_OPTION_DURATION(struct smtp_config, min_deliver_by, "0s", .minimum_text = "0s",
+                           .maximum_text = "30d", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "Shortest time in which clients may want a message delivered "
+                                      "or returned (DELIVERBY); said in EHLO where it is not 0."),
 	PN_OPTION_DURATION(struct smtp_config, max_hold, "30d", .minimum_text = "1s",
                            .maximum_text = "365d", .flags = PN_OPTION_RELOADABLE,
                            .summary = "Longest time that clients may have their mail held "

@@ -47,6 +47,7 @@ struct smtp_config {
 	uint64_t data_timeout;
 	uint64_t message_timeout;
 	uint64_t max_hold;
+	uint64_t min_deliver_by;
 	uint64_t banner_delay;
 	uint64_t min_data_rate; /* bytes a second */
 	uint64_t data_rate_window;
@@ -122,6 +123,7 @@ struct smtp_session {
 	struct pn_address address;
 	bool is_forwarded;       /* XFORWARD told of the next message */
 	bool is_utf8;     /* SMTPUTF8 stood at MAIL */
+	bool is_binary;   /* BODY=BINARYMIME did: behind the header any byte may come */
 	bool is_prdr;     /* PRDR did: an answer for each recipient */
 	bool in_chunks;   /* BDAT began the message */
 	bool in_chunk;    /* bytes that come are its */
@@ -129,6 +131,8 @@ struct smtp_session {
 	bool chunk_is_lost; /* refused: read and forgotten */
 	bool after_cr;      /* the byte before in the chunks */
 	bool at_line_start;
+	bool line_is_empty;  /* nothing but its end yet */
+	bool header_is_over; /* an empty line came */
 	uint64_t chunk_size;
 	uint64_t data_started_ms;
 	struct smtp_rate rate;
@@ -272,9 +276,12 @@ struct smtp_parameters {
 	size_t count;
 	uint64_t size;        /* of SIZE=, or 0 */
 	bool is_utf8;         /* SMTPUTF8 (RFC 6531) */
+	bool is_binary;       /* BODY=BINARYMIME (RFC 3030) */
 	bool is_prdr;
 	bool has_priority;
 	int priority;         /* of MT-PRIORITY (RFC 6710): -9 to 9 */
+	struct pn_deliver_by by; /* of BY (RFC 2852) */
+	bool requires_tls;    /* REQUIRETLS (RFC 8689) */
 	int64_t release_ms;   /* of HOLDFOR and HOLDUNTIL (RFC 4865): wall clock; 0: neither */
 };
 

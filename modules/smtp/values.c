@@ -46,10 +46,10 @@ static struct smtp_problem check_size(const struct pn_parameter *parameter,
 static struct smtp_problem check_body(const struct pn_parameter *parameter,
                                       struct smtp_parameters *parameters)
 {
-	(void)parameters;
-	return is(parameter, "7BIT") || is(parameter, "8BITMIME")
+	parameters->is_binary = is(parameter, "BINARYMIME");
+	return is(parameter, "7BIT") || is(parameter, "8BITMIME") || parameters->is_binary
 	               ? no_problem
-	               : syntax("BODY is 7BIT or 8BITMIME");
+	               : syntax("BODY is 7BIT, 8BITMIME or BINARYMIME");
 }
 
 static bool is_xtext(struct pn_slice text)
@@ -213,6 +213,51 @@ static struct smtp_problem check_hold_until(const struct pn_parameter *parameter
 	return hold_until(parameters, wall_ms);
 }
 
+/* RFC 2852 section 4: [+-] 1 to 9 digits, ';', R or N, and T. */
+static bool parse_by(struct pn_slice value, int64_t *seconds_out, struct pn_deliver_by *by_out)
+{
+	struct pn_slice mode = value;
+	struct pn_slice time = pn_slice_cut(&mode, ';');
+	bool is_negative = time.size > 0 && time.data[0] == '-';
+	uint64_t seconds;
+
+	if (is_negative || (time.size > 0 && time.data[0] == '+'))
+		time = pn_slice_behind(time, 1);
+	if (time.size > 9 || !has_digits(time) || pn_parse_count(time, &seconds) != PN_OK)
+		return false;
+	*seconds_out = is_negative ? -(int64_t)seconds : (int64_t)seconds;
+	by_out->traces = mode.size == 2 && (mode.data[1] == 'T' || mode.data[1] == 't');
+	if (mode.size != (by_out->traces ? 2u : 1u))
+		return false;
+	by_out->mode = mode.data[0] == 'R' || mode.data[0] == 'r' ? PN_DELIVER_BY_RETURN
+	                                                          : PN_DELIVER_BY_NOTIFY;
+	return strchr("RrNn", mode.data[0]) != NULL && mode.data[0] != '\0';
+}
+
+static struct smtp_problem check_by(const struct pn_parameter *parameter,
+                                    struct smtp_parameters *parameters)
+{
+	int64_t seconds;
+
+	if (!parse_by(parameter->value, &seconds, &parameters->by))
+		return syntax("BY is written BY=3600;R, or BY=3600;N");
+	if (parameters->by.mode == PN_DELIVER_BY_RETURN && seconds <= 0)
+		return syntax("the time is over already");
+	/* Section 3: it was said in the answer to EHLO. */
+	if (parameters->by.mode == PN_DELIVER_BY_RETURN &&
+	    (uint64_t)seconds * 1000 < parameters->config->min_deliver_by)
+		return (struct smtp_problem){550, "5.4.7", "this is sooner than can be promised"};
+	parameters->by.moment_ms = parameters->now_ms + seconds * 1000;
+	return no_problem;
+}
+
+static struct smtp_problem check_require_tls(const struct pn_parameter *parameter,
+                                             struct smtp_parameters *parameters)
+{
+	parameters->requires_tls = true;
+	return parameter->value.size == 0 ? no_problem : syntax("REQUIRETLS has no value");
+}
+
 /* RFC 3461 section 4.1: NEVER alone, or some of the others, each once. */
 static struct smtp_problem check_notify(const struct pn_parameter *parameter,
                                         struct smtp_parameters *parameters)
@@ -271,6 +316,8 @@ static const struct rule {
 	{"ENVID", SMTP_OF_MAIL, false, false, check_envelope_id},
 	{"SMTPUTF8", SMTP_OF_MAIL, false, false, check_utf8},
 	{"PRDR", SMTP_OF_MAIL, false, true, check_prdr},
+	{"BY", SMTP_OF_MAIL, false, false, check_by},
+	{"REQUIRETLS", SMTP_OF_MAIL, false, false, check_require_tls},
 	{"MT-PRIORITY", SMTP_OF_MAIL, true, false, check_priority},
 	{"HOLDFOR", SMTP_OF_MAIL, true, false, check_hold_for},
 	{"HOLDUNTIL", SMTP_OF_MAIL, true, false, check_hold_until},

@@ -17,7 +17,7 @@ static bool said_data_end;
 
 static const char *const commands[] = {"EHLO ",       "HELO ",     "LHLO ",    "STARTTLS\r\n",
                                        "MAIL FROM:<", "RCPT TO:<", "DATA\r\n", "RSET\r\n",
-                                       "QUIT\r\n",    "AUTH ",     ".\r\n"};
+                                       "QUIT\r\n",    "AUTH ",     ".\r\n",    "BDAT "};
 
 static bool begins(struct pn_slice line, const char *text)
 {
@@ -42,7 +42,8 @@ static void look_at_output(void)
 			is_command = is_command || begins(line, commands[i]);
 		/* The bodies of this test begin each line with "y". */
 		require(is_command || begins(line, "y"));
-		said_data_end = said_data_end || begins(line, ".\r\n");
+		/* A chunk says in front of it where it ends. */
+		said_data_end = said_data_end || begins(line, ".\r\n") || begins(line, "BDAT ");
 	}
 	/* What is left is data that is not all there yet, or was broken off. */
 	pn_buffer_consume(&straw.sent, straw.sent.size - sent.size);
@@ -115,7 +116,7 @@ static void say(const uint8_t **data, size_t *size)
 		"450 later\r\n",
 		"421 bye\r\n",
 		"250-hi\r\n250-PIPELINING\r\n250-SIZE 2000000\r\n250 8BITMIME\r\n",
-		"250-hi\r\n250-STARTTLS\r\n250-DSN\r\n250 SMTPUTF8\r\n",
+		"250-hi\r\n250-STARTTLS\r\n250-DSN\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n",
 		"334 x\r\n",
 		"235 ok\r\n",
 		"452 4.5.3 x\r\n",
@@ -186,6 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	straw.hop.tls = (enum pn_route_tls)((choices >> 1) % 5);
 	straw.config.eight_bit = (choices >> 4) & 1;
 	straw.config.implicit_tls = ((choices >> 5) & 3) == 3;
+	straw.config.chunking = size % 3 == 0 ? DELIVER_CHUNKING_OFFERED : DELIVER_CHUNKING_NEEDED;
 	straw.config.max_recipients = (choices & 128) != 0 ? 2 : 100;
 	if (straw_open(&error) == PN_OK) {
 		if ((choices >> 5) == 1)

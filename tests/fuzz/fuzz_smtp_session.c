@@ -11,6 +11,7 @@
 #include <postern/module.h>
 #include <postern/request.h>
 #include <postern/sasl.h>
+#include <postern/text.h>
 
 #include "io/frame.h"
 
@@ -30,8 +31,11 @@ struct pn_transaction {
 	bool is_open;
 	bool is_judged; /* envelope.sender was answered */
 	bool is_submitted;
-	bool after_cr; /* the byte that was appended last */
-	bool is_each;  /* an answer for each recipient */
+	bool after_cr;  /* the byte that was appended last */
+	bool is_binary; /* BODY=BINARYMIME was said */
+	bool line_is_empty;
+	bool header_is_over; /* from here on any byte may come, if it is */
+	bool is_each;        /* an answer for each recipient */
 	uint64_t size;
 	size_t count;
 	struct pn_recipient recipients[RECIPIENTS_MAX];
@@ -285,6 +289,11 @@ enum pn_next pn_transaction_begin(struct pn_session *session, const struct pn_en
 	require(session->config.authentication != SMTP_AUTHENTICATION_REQUIRED ||
 	        session->is_known);
 	session->transaction.is_open = true;
+	session->transaction.line_is_empty = true;
+	for (size_t i = 0; i < sender->parameter_count; i++) {
+		if (pn_slice_equal_ignore_case(sender->parameters[i].value, PN_SLICE("BINARYMIME")))
+			session->transaction.is_binary = true;
+	}
 	return ask(session, SENDER);
 }
 
@@ -302,9 +311,17 @@ enum pn_next pn_transaction_append(struct pn_session *session, struct pn_slice b
 	require(session->transaction.count > 0 && !session->transaction.is_submitted);
 	/* Lines end with CRLF, and nothing else does, however they came. */
 	for (size_t i = 0; i < bytes.size; i++) {
-		require(bytes.data[i] != '\0');
-		require((bytes.data[i] == '\n') == session->transaction.after_cr);
-		session->transaction.after_cr = bytes.data[i] == '\r';
+		struct pn_transaction *transaction = &session->transaction;
+		char byte = bytes.data[i];
+
+		if (transaction->is_binary && transaction->header_is_over)
+			break;
+		require(byte != '\0');
+		require((byte == '\n') == transaction->after_cr);
+		transaction->header_is_over = byte == '\n' && transaction->line_is_empty;
+		transaction->line_is_empty =
+			byte == '\n' || (byte == '\r' && transaction->line_is_empty);
+		transaction->after_cr = byte == '\r';
 	}
 	session->transaction.size += bytes.size;
 	return choose(session, 4) == 0 ? ask(session, BODY) : next;
@@ -355,6 +372,18 @@ enum pn_status pn_transaction_set_release(struct pn_transaction *transaction, in
 {
 	require(transaction->is_open && wall_ms >= 0);
 	return PN_OK;
+}
+
+void pn_transaction_set_deliver_by(struct pn_transaction *transaction,
+                                   const struct pn_deliver_by *by)
+{
+	require(transaction->is_open && by->mode != PN_DELIVER_BY_NEVER);
+	require(by->mode == PN_DELIVER_BY_NOTIFY || by->moment_ms > 0);
+}
+
+void pn_transaction_require_tls(struct pn_transaction *transaction)
+{
+	require(transaction->is_open);
 }
 
 const char *pn_transaction_id(const struct pn_transaction *transaction)

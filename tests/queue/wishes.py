@@ -91,3 +91,61 @@ class Wishes(Base):
         check(sorted(message.recipients) == ["RCPT TO:<x@example.net>", "RCPT TO:<y@example.net>"], f"{message.recipients}")
         rows = self.wait_rows(gateway, lambda rows: len(rows) == 2, "two go on waiting")
         check(sorted(row["recipient"] for row in rows) == ["later@example.net", "z@example.org"], f"{rows}")
+
+    def a_time_to_deliver_by_goes_on_with_what_is_left_of_it(self):
+        peer = self.peer(offers=("DELIVERBY",))
+        gateway = self.gateway(peer)
+        self.submit(gateway, ["x@example.net"], mail_options=["BY=1000;R"])
+        self.submit(gateway, ["x@example.net"], mail_options=["BY=-3;N"])
+        words = sorted(message.sender.split()[-1] for message in peer.wait(2))
+        check(words[0][:4] == "BY=-" and words[0].endswith(";N"), f"the peer was told {words}")
+        check(words[1].startswith("BY=99") and words[1].endswith(";R"), f"the peer was told {words}")
+        self.wait_empty(gateway)
+        check(not self.mailbox(gateway), "nobody asked for a report")
+
+    def it_is_returned_when_the_time_is_over(self):
+        peer = self.peer(lambda word, line: "450 4.2.0 not yet" if word == "RCPT" else None, offers=("DELIVERBY",))
+        gateway = self.gateway(peer, settings='retry_schedule = { "1h" }\n')
+        self.submit(gateway, ["x@example.net"], mail_options=["BY=1;R"])
+        field, = self.report(self.wait_mail(gateway, 1)[0])
+        check(field["Action"] == "failed" and field["Status"] == "5.4.7", f"{field}")
+        self.wait_empty(gateway)
+        check(not peer.messages, "it was delivered")
+
+    def its_sender_is_told_when_the_time_is_over_and_it_goes_on(self):
+        ready = []
+        peer = self.peer(lambda word, line: "450 4.2.0 not yet" if word == "RCPT" and not ready else None,
+                         offers=("DELIVERBY",))
+        gateway = self.gateway(peer, settings='retry_schedule = { "1h" }\n')
+        self.submit(gateway, ["x@example.net"], mail_options=["BY=1;N"])
+        self.submit(gateway, ["y@example.net"], mail_options=["BY=1;N"], rcpt_options=["NOTIFY=FAILURE"])
+        field, = self.report(self.wait_mail(gateway, 1)[0])
+        check(field["Action"] == "delayed" and field["Status"] == "4.4.7", f"{field}")
+        check("x@example.net" in field["Final-Recipient"], f"{field}")
+        ready.append(True)
+        self.command(gateway, "queue", "retry", "--domain", "example.net", "--yes")
+        peer.wait(2)
+        self.wait_empty(gateway)
+        check(len(self.mailbox(gateway)) == 1, "one report is enough")
+
+    def a_server_that_knows_nothing_of_the_time(self):
+        peer = self.peer(offers=())
+        gateway = self.gateway(peer)
+        self.submit(gateway, ["n@example.net"], mail_options=["BY=1000;N"])
+        self.submit(gateway, ["quiet@example.net"], mail_options=["BY=1000;N"], rcpt_options=["NOTIFY=NEVER"])
+        check({message.sender for message in peer.wait(2)} == {"MAIL FROM:<alice@example.test>"}, f"{peer.messages}")
+        field, = self.report(self.wait_mail(gateway, 1)[0])
+        check(field["Action"] == "relayed" and "n@example.net" in field["Final-Recipient"], f"{field}")
+        self.submit(gateway, ["r@example.net"], mail_options=["BY=1000;R"])
+        field, = self.report(self.wait_mail(gateway, 2)[1])
+        check(field["Action"] == "failed" and field["Status"] == "5.3.3", f"{field}")
+        self.wait_empty(gateway)
+        check(len(peer.messages) == 2 and len(self.mailbox(gateway)) == 2, "one went that must not, or a report that must not")
+
+    def each_server_on_the_way_is_traced(self):
+        peer = self.peer(offers=("DELIVERBY",))
+        gateway = self.gateway(peer)
+        self.submit(gateway, ["x@example.net"], mail_options=["BY=1000;RT"])
+        check(peer.wait(1)[0].sender.endswith(";RT"), peer.messages[0].sender)
+        field, = self.report(self.wait_mail(gateway, 1)[0])
+        check(field["Action"] == "relayed", f"{field}")

@@ -16,6 +16,7 @@ import tempfile
 from world import BODY, HERE, Failure, Skipped, check, main, program, test, wait_port
 from peer import OK, Bad, Drop, Part, Peer, Silent, Slow, Stall, USUAL
 import ways  # noqa: F401  (its tests are run with these)
+import wishes  # noqa: F401
 import wire  # noqa: F401
 
 # ---- the envelope ----

@@ -10,6 +10,7 @@ import poplib
 import shutil
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,9 @@ local routes = {{
 	required = {{ tls = "required" }},
 	verified = {{ tls = "verified" }},
 	private = {{ tls = "verified", transport = "private" }},
+	promises = {{ tls = "verified", transport = "promises" }},
+	strict = {{ transport = "private" }},
+	chunks = {{ transport = "chunks" }},
 	never = {{ tls = "never" }},
 	at_once = {{ transport = "at_once", hosts = {{ "mx.at-once.test:{port}" }}, tls = "verified" }},
 	lmtp = {{ transport = "inside", hosts = {{ "unix:{directory}/lmtp" }} }},
@@ -138,13 +142,15 @@ class World:
         os.chmod(secret + ".wrong", 0o600)
         trusted = f'trusted_certificates = "{self.authority.certificate}"'
         more = (f'{smtp}, as = "out" }}\n{smtp}, as = "private", {trusted} }}\n'
+                f'{smtp}, as = "promises", {trusted}, requiretls_dnssec = false }}\n'
+                f'{smtp}, as = "chunks", chunking = "offered" }}\n'
                 f'{smtp}, as = "at_once", implicit_tls = true, {trusted} }}\n'
                 f'{smtp}, as = "smarthost", credentials = "{secret}" }}\n'
                 f'{smtp}, as = "wrong", credentials = "{secret}.wrong" }}\n'
                 f'{smtp}, as = "seven", eight_bit = "refuse" }}\n'
                 f'module "deliver_lmtp" {{ as = "inside", {TIMEOUTS} }}\n'
                 'policy { "policy.lua", allow = { "dns" } }\n')
-        gateway = Gateway(self.build, start=False, tls=False, workers=1, more=more,
+        gateway = Gateway(self.build, start=False, workers=1, more=more,
                           settings='zone_file = "zone"\nretry_schedule = { "300ms" }\n'
                                    'idle_connections = "1s"\nsuspend_after = 1000\n')
         gateway.write("zone", self.zone())
@@ -175,6 +181,24 @@ class World:
         return self.add(Peer(host, self.port, **options))
 
     # ---- mail ----
+
+    def send_secured(self, *recipients, body=BODY, mail_options=(), rcpt_options=()):
+        """Over TLS, which some wishes need."""
+        context = ssl._create_unverified_context()
+        with smtplib.SMTP_SSL("127.0.0.1", self.gateway.ports["submissions"], context=context) as client:
+            client.ehlo("client.test")
+            client.login("alice", "postern")
+            client.sendmail("alice@example.test", recipients, body, mail_options, rcpt_options)
+
+    def send_chunk(self, recipient, body):
+        """A binary message."""
+        with smtplib.SMTP("127.0.0.1", self.gateway.ports["submission"]) as client:
+            client.ehlo("client.test")
+            client.login("alice", "postern")
+            for line in ("MAIL FROM:<alice@example.test> BODY=BINARYMIME", f"RCPT TO:<{recipient}>"):
+                check(client.docmd(line)[0] == 250, line)
+            client.send(b"BDAT %d LAST\r\n" % len(body) + body)
+            check(client.getreply()[0] == 250, "BDAT")
 
     def send(self, *recipients, body=BODY, mail_options=(), rcpt_options=()):
         with smtplib.SMTP("127.0.0.1", self.gateway.ports["submission"]) as client:

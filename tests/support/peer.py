@@ -72,6 +72,7 @@ class Message:
         self.mail_parameters, self.rcpt_parameters = b"", []
         self.tls, self.login = None, None
         self.is_flight = False  # DATA came with MAIL
+        self.is_chunk = False   # it came with BDAT
 
 
 class Gone(Exception):
@@ -240,6 +241,21 @@ class Connection:
         message.tls, message.login = self.tls, self.login
         self.end(message)
 
+    def bdat(self, argument):
+        """A chunk; only a last one is understood here."""
+        words = argument.split()
+        size = int(words[0])
+        while len(self.pending) < size:
+            self.read()
+        text, self.pending = self.pending[:size], self.pending[size:]
+        message, self.message = self.message, None
+        if message is None or not message.recipients or words[1:] != [b"LAST"]:
+            self.write(b"503 5.5.1 no\r\n")
+            return
+        message.data = text
+        message.tls, message.login, message.is_chunk = self.tls, self.login, True
+        self.end(message)
+
     def end(self, message):
         recipients = list(message.recipients)
         if not self.peer.lmtp:
@@ -269,6 +285,8 @@ class Connection:
             self.rcpt(argument)
         elif verb == "data":
             self.data()
+        elif verb == "bdat":
+            self.bdat(argument)
         elif verb == "rset":
             self.message = None
             self.act("rset", b"", b"250 2.0.0 reset\r\n")

@@ -19,6 +19,7 @@ int main(void)
 	suite_add_tcase(suite, body_case());
 	suite_add_tcase(suite, carrier_case());
 	suite_add_tcase(suite, lmtp_case());
+	suite_add_tcase(suite, wishes_case());
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

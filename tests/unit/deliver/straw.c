@@ -314,6 +314,11 @@ uint64_t pn_clock_monotonic_ms(void)
 	return straw.now_ms;
 }
 
+int64_t pn_clock_wall_ms(void)
+{
+	return STRAW_WALL_MS + (int64_t)straw.now_ms;
+}
+
 /* ---- the machine ---- */
 
 static void close_session(enum pn_close_reason reason)

@@ -11,6 +11,8 @@
 
 enum { STRAW_RECIPIENTS_MAX = 1100, STRAW_TICKETS = 64 };
 
+#define STRAW_WALL_MS INT64_C(1795000000000) /* when now_ms is 0 */
+
 struct straw_recipient {
 	struct pn_delivery_recipient recipient; /* first */
 	char address[100];

@@ -14,5 +14,6 @@ TCase *envelope_case(void);
 TCase *body_case(void);
 TCase *carrier_case(void);
 TCase *lmtp_case(void);
+TCase *wishes_case(void);
 
 #endif
