@@ -321,6 +321,23 @@ const struct pn_client_certificate *pn_stream_client_certificate(const struct pn
 	return stream->is_encrypted ? pn_tls_client_certificate(stream->ssl, arena) : NULL;
 }
 
+bool pn_stream_has_channel_binding(const struct pn_stream *stream)
+{
+	return stream->is_encrypted && (SSL_version(stream->ssl) >= TLS1_3_VERSION ||
+	                                SSL_get_extms_support(stream->ssl) == 1);
+}
+
+bool pn_stream_channel_binding(const struct pn_stream *stream,
+                               uint8_t binding_out[PN_CHANNEL_BINDING_SIZE])
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	/* RFC 9266 section 2: the context is there, and is empty. */
+	return pn_stream_has_channel_binding(stream) &&
+	       SSL_export_keying_material(stream->ssl, binding_out, PN_CHANNEL_BINDING_SIZE, label,
+	                                  sizeof(label) - 1, (const unsigned char *)"", 0, 1) == 1;
+}
+
 void pn_stream_finish_writing(struct pn_stream *stream)
 {
 	if (stream->has_finished || stream->is_broken || stream->is_deaf)

@@ -63,6 +63,16 @@ const char *pn_stream_tls_server_name(const struct pn_stream *stream);
 const struct pn_client_certificate *
 pn_stream_client_certificate(const struct pn_stream *stream, struct pn_arena *arena);
 
+/*
+ * What both ends of this TLS connection know and nobody else: channel binding "tls-exporter" (RFC
+ * 9266). False where there is none that is of this connection alone: without TLS, and in TLS 1.2
+ * without the extended master secret (RFC 7627), where somebody in the middle can have the same.
+ */
+enum { PN_CHANNEL_BINDING_SIZE = 32 };
+bool pn_stream_has_channel_binding(const struct pn_stream *stream);
+bool pn_stream_channel_binding(const struct pn_stream *stream,
+			       uint8_t binding_out[PN_CHANNEL_BINDING_SIZE]);
+
 /* Says "that was all" in this direction: close_notify, then FIN. */
 void pn_stream_finish_writing(struct pn_stream *stream);
 
