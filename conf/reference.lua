@@ -109,6 +109,22 @@ store_deadline = "30s"
 -- It is a duration like "30s" from 10ms to 10m.
 auth_deadline = "30s"
 
+-- Most failed logins to one account from one address in a minute, over all workers and protocols; who comes again is told to wait, right or wrong.
+-- It is a whole number from 2 to 1000000.
+max_failed_logins = 6
+
+-- Most failed logins to one account in a minute, from all addresses that it has not logged in from in thirty days.
+-- It is a whole number from 2 to 1000000.
+max_failed_logins_of_account = 10
+
+-- Most failed logins from one address in a minute, whatever the account; of IPv6 the first 64 bits count.
+-- It is a whole number from 2 to 1000000.
+max_failed_logins_of_address = 30
+
+-- Count failed logins from this machine too; what runs there for others, as webmail does, counts its own.
+-- It is true or false.
+counts_failed_logins_of_loopback = false
+
 -- A question to DNS without an answer by then counts as temporary trouble.
 -- It is a duration like "30s" from 10ms to 10m.
 dns_deadline = "10s"
@@ -404,9 +420,13 @@ module "deliver_smtp" {
 
 -- Lets clients work with the mail of their accounts by IMAP.
 module "imap" {
-    -- Where passwords are taken without TLS.
+    -- Where passwords and tokens are taken without TLS. Mechanisms that give no secret away (SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5) need none, and are offered everywhere.
     -- It is one of "never", "loopback", "always".
     plaintext_login = "never",
+
+    -- Mechanisms that are offered, where the authentication modules can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are old, and offered only if they are named. Without PLAIN and LOGIN no command takes a password.
+    -- It is a list of texts.
+    mechanisms = { "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN" },
 
     -- LITERAL+, or LITERAL-, which ends at 4096 bytes (RFC 7888).
     -- It is one of "plus", "minus".
@@ -456,9 +476,13 @@ module "imap" {
 
 -- Lets clients read and delete the messages of INBOX by POP3.
 module "pop3" {
-    -- Where passwords are taken without TLS.
+    -- Where passwords and tokens are taken without TLS. Mechanisms that give no secret away (SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5) need none, and are offered everywhere.
     -- It is one of "never", "loopback", "always".
     plaintext_login = "never",
+
+    -- Mechanisms that are offered, where the authentication modules can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are old, and offered only if they are named. Without PLAIN and LOGIN no command takes a password.
+    -- It is a list of texts.
+    mechanisms = { "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN" },
 
     -- Text behind the name of the gateway in the banner.
     -- It is a text.
@@ -504,9 +528,13 @@ module "smtp" {
     -- It is one of "none", "offered", "required".
     authentication = "none",
 
-    -- Where passwords are taken without TLS.
+    -- Where passwords and tokens are taken without TLS. Mechanisms that give no secret away (SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5) need none, and are offered everywhere.
     -- It is one of "never", "loopback", "always".
     plaintext_login = "never",
+
+    -- Mechanisms that are offered, where the authentication modules can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are old, and offered only if they are named. Without PLAIN and LOGIN no command takes a password.
+    -- It is a list of texts.
+    mechanisms = { "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN" },
 
     -- Text behind the name of the gateway in the banner; empty for "ESMTP Postern" or "LMTP Postern".
     -- It is a text.

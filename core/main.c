@@ -117,7 +117,8 @@ static const struct {
          .summary = "verify, rebuild, checkpoint, compact, export"},
 	{.name = "password",
          .run = pn_command_password,
-         .summary = "hash a password for a file of accounts"},
+         .summary = "[yescrypt] [scram-sha-256] [scram-sha-1] [plain]: secrets for a file of "
+                    "accounts"},
 	{.name = "worker", .run = worker},
 };
 

@@ -110,6 +110,25 @@ const struct pn_option pn_gateway_options[] = {
 	PN_OPTION_DURATION(struct pn_gateway_settings, auth_deadline, "30s", .minimum_text = "10ms",
                            .maximum_text = "10m", .flags = PN_OPTION_RELOADABLE,
                            .summary = "A login that cannot be checked by then is refused for now."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_failed_logins, "6", .minimum_text = "2",
+                        .maximum_text = "1000000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most failed logins to one account from one address in a "
+                                   "minute, over all workers and protocols; who comes again is "
+                                   "told to wait, right or wrong."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_failed_logins_of_account, "10",
+                        .minimum_text = "2", .maximum_text = "1000000",
+                        .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most failed logins to one account in a minute, from all "
+                                   "addresses that it has not logged in from in thirty days."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_failed_logins_of_address, "30",
+                        .minimum_text = "2", .maximum_text = "1000000",
+                        .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most failed logins from one address in a minute, whatever the "
+                                   "account; of IPv6 the first 64 bits count."),
+	PN_OPTION_BOOL(struct pn_gateway_settings, counts_failed_logins_of_loopback, "no",
+                       .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Count failed logins from this machine too; what runs there for "
+                                  "others, as webmail does, counts its own."),
 	PN_OPTION_DURATION(struct pn_gateway_settings, dns_deadline, "10s", .minimum_text = "10ms",
                            .maximum_text = "10m", .flags = PN_OPTION_RELOADABLE,
                            .summary = "A question to DNS without an answer by then counts as "

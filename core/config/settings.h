@@ -33,6 +33,10 @@ struct pn_gateway_settings {
 	uint32_t max_own_hops;
 	uint64_t store_deadline;
 	uint64_t auth_deadline;
+	uint32_t max_failed_logins; /* in a minute; see store/throttle.h */
+	uint32_t max_failed_logins_of_account;
+	uint32_t max_failed_logins_of_address;
+	bool counts_failed_logins_of_loopback;
 	uint64_t dns_deadline;
 	uint64_t proxy_header_deadline;
 	uint64_t tls_handshake_deadline;

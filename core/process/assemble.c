@@ -498,6 +498,12 @@ static void copy_limits(struct pn_generation *generation,
 	generation->max_own_hops = settings->max_own_hops;
 	generation->store_deadline_ms = settings->store_deadline;
 	generation->auth_deadline_ms = settings->auth_deadline;
+	generation->login_limits = (struct pn_login_limits){
+		.per_login = settings->max_failed_logins,
+		.per_account = settings->max_failed_logins_of_account,
+		.per_address = settings->max_failed_logins_of_address,
+		.counts_loopback = settings->counts_failed_logins_of_loopback,
+	};
 }
 
 /* The store that keeps the queue: as the file says, else the first domain's, else the first. */

@@ -15,6 +15,7 @@
 #include "process/suspects.h"
 #include "session/costs.h"
 #include "session/running.h"
+#include "store/throttle.h"
 
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -83,6 +84,7 @@ struct pn_shared {
 	_Atomic uint32_t queue_edited;    /* and when an operator changed rows or suspensions */
 	_Atomic uint32_t changes[PN_CHANGE_BUCKETS]; /* account generations, by hash */
 	struct pn_tls_resumption tls_resumption;     /* the master writes */
+	struct pn_throttle_table throttle; /* failed logins; everybody writes */
 	struct pn_suspects suspects;
 	struct pn_hook_costs ended_costs; /* of workers that ended; the master writes */
 	struct pn_slot slots[PN_MAX_SLOTS];

@@ -21,6 +21,7 @@
 #include "process/faults.h"
 #include "session/session.h"
 #include "session/ticket.h"
+#include "store/login.h"
 
 #include <errno.h>
 #ifdef __GLIBC__
@@ -210,6 +211,9 @@ static enum pn_status set_up(const struct pn_assembly *assembly, struct pn_error
 	if (pn_log_start(&log, error) != PN_OK ||
 	    pn_resolver_configure(&resolver, error) != PN_OK || pn_bus_start(error) != PN_OK)
 		return PN_FAILED;
+	if (pn_worker.kind == PN_WORKER_EDGE &&
+	    pn_login_key_load(settings->data_directory, error) != PN_OK)
+		return PN_FAILED;
 	return pn_instances_start(assembly, pn_worker.kind, pn_worker.number, error);
 }
 
@@ -398,6 +402,7 @@ static enum pn_status start(struct pn_error *error)
 	pn_hook_costs = &pn_worker.slot->costs;
 	pn_suspects_use(pn_worker.shared);
 	pn_tls_resumption_use(&pn_worker.shared->tls_resumption);
+	pn_throttle_table = &pn_worker.shared->throttle;
 	pn_session_world.worker_number = pn_worker.number;
 	pn_session_world.count_address = count_address;
 	pn_session_world.session_ended = session_ended;

@@ -91,6 +91,14 @@ struct pn_queue_limits {
 	uint32_t max_recipients;      /* in one delivery */
 };
 
+/* Failed logins in any minute, over all workers; each at least 2. */
+struct pn_login_limits {
+	uint32_t per_login;         /* to one account from one address */
+	uint32_t per_account;       /* to one account from addresses that it is not known from */
+	uint32_t per_address;       /* from one address */
+	bool counts_loopback;       /* addresses of this machine too */
+};
+
 struct pn_generation {
 	uint32_t number;
 	uint32_t references;
@@ -123,6 +131,7 @@ struct pn_generation {
 	uint32_t max_own_hops;
 	uint64_t store_deadline_ms;
 	uint64_t auth_deadline_ms;
+	struct pn_login_limits login_limits;
 
 	void *origin;                   /* what its texts live in; freed with the generation */
 	void (*free_origin)(void *origin);

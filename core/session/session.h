@@ -9,6 +9,7 @@
 
 #include <postern/arena.h>
 #include <postern/buffer.h>
+#include <postern/option.h>
 #include <postern/protocol.h>
 #include <postern/session.h>
 
@@ -136,6 +137,9 @@ struct pn_session {
 	struct pn_session_attachment transaction_attachment;
 	struct pn_session_attachment login_attachment;
 	struct pn_session_attachment watch_attachment;
+
+	const struct pn_text_list *login_mechanisms; /* see pn_sasl_set_terms; NULL: it was not called */
+	uint32_t login_clear;                        /* enum pn_sasl_clear */
 
 	struct pn_trail trail;
 	uint64_t started_ns;

@@ -26,6 +26,9 @@
  *                    transaction.h: deliver_by, require_tls. transport.h: by, requires_tls,
  *                    deliver_by_passed_on. session.h:
  *                    client_certificate, is_early_talker, unauthorised_pipelining.
+ *   0.5  2026-11-29  authentication.h: offers, token, verifiers of SCRAM; `verify` may be NULL.
+ *                    sasl.h: terms, names of mechanisms, PN_SASL_NEEDS_TLS; what
+ *                    pn_sasl_mechanisms() says is of its session.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H
@@ -33,7 +36,7 @@
 #include <stdint.h>
 
 #define PN_ABI_MAJOR 0
-#define PN_ABI_MINOR 4
+#define PN_ABI_MINOR 5
 
 #define PN_MUST_CHECK __attribute__((warn_unused_result))
 #define PN_PRINTF(format_index, first_argument)                                                    \

@@ -305,7 +305,30 @@ static const struct pn_directory auth_file_directory = {
 
 /* ---- authentication ---- */
 
-/* On a worker thread. Unknown names and accounts without a password cost a hash like any other. */
+static void look_again(struct accounts *accounts)
+{
+	pn_assert_on_worker();
+	if (has_changed(accounts))
+		read_again(accounts);
+}
+
+/* Whether the password is that of the entry, which may be NULL. Unknown names and accounts without
+ * a password cost a hash like any other. */
+static enum pn_status check_password(const struct auth_file_table *table,
+                                     const struct auth_file_entry *entry, struct pn_slice password,
+                                     struct pn_error *error)
+{
+	bool is_slow = entry != NULL && auth_file_is_slow(entry);
+	enum pn_status status =
+		auth_file_verify(is_slow ? entry : &table->stand_in, password, error);
+	struct pn_slice plain = entry == NULL ? PN_SLICE_NONE : entry->secrets[AUTH_FILE_PLAIN];
+
+	if (is_slow || status == PN_FAILED)
+		return status;
+	return plain.size > 0 && pn_equal_constant_time(plain, password) ? PN_OK : PN_DENIED;
+}
+
+/* On a worker thread. */
 static enum pn_status verify(void *instance, const struct pn_credentials *credentials,
                              struct pn_error *error)
 {
@@ -313,28 +336,86 @@ static enum pn_status verify(void *instance, const struct pn_credentials *creden
 	const struct auth_file_entry *entry;
 	struct auth_file_table *table;
 	enum pn_status status;
-	bool is_known;
 
-	pn_assert_on_worker();
-	if (has_changed(accounts))
-		read_again(accounts);
+	look_again(accounts);
 	table = keep_table(accounts);
 	entry = auth_file_table_find(table, credentials->identity);
-	is_known = entry != NULL && entry->target_count == 0;
-	status = auth_file_hash_verify(is_known && entry->hash != NULL ? entry->hash
-	                                                               : table->stand_in,
-	                               credentials->secret, error);
-	if (!is_known && status != PN_FAILED)
+	if (entry != NULL && entry->target_count > 0)
+		entry = NULL;
+	status = check_password(table, entry, credentials->secret, error);
+	if (entry == NULL && status != PN_FAILED)
 		status = PN_NOT_FOUND;
-	else if (status == PN_OK && (entry->hash == NULL || entry->is_disabled))
+	else if (status == PN_OK && entry->is_disabled)
 		status = PN_DENIED;
 	drop_table(accounts, &table);
 	return status;
 }
 
+static bool find_kind(const char *mechanism, enum auth_file_secret *kind_out)
+{
+	static const char *const names[] = {"SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5"};
+
+	for (size_t i = 0; i < AUTH_FILE_SECRET_COUNT; i++) {
+		if (strcmp(names[i], mechanism) == 0) {
+			*kind_out = (enum auth_file_secret)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* On a worker thread. For a name without a verifier somebody else's says what one looks like here;
+ * a secret is shown to nobody. */
+static enum pn_status verifier(void *instance, struct pn_slice identity, const char *mechanism,
+                               struct pn_arena *arena, struct pn_slice *verifier_out,
+                               struct pn_error *error)
+{
+	struct accounts *accounts = instance;
+	const struct auth_file_entry *entry;
+	struct auth_file_table *table;
+	enum auth_file_secret kind;
+	enum pn_status status = PN_NOT_FOUND;
+	struct pn_slice found;
+
+	(void)error;
+	look_again(accounts);
+	if (!find_kind(mechanism, &kind))
+		return PN_NOT_FOUND;
+	table = keep_table(accounts);
+	entry = auth_file_table_find(table, identity);
+	found = kind == AUTH_FILE_PLAIN ? PN_SLICE_NONE
+	                                : auth_file_table_somebody(table, kind, identity);
+	if (entry != NULL && !entry->is_disabled && entry->secrets[kind].size > 0) {
+		found = entry->secrets[kind];
+		status = PN_OK;
+	}
+	*verifier_out = pn_arena_keep(arena, found);
+	drop_table(accounts, &table);
+	return status;
+}
+
+/* On the loop thread. */
+static bool offers(void *instance, const char *mechanism)
+{
+	struct accounts *accounts = instance;
+	struct auth_file_table *table;
+	enum auth_file_secret kind;
+	bool has_any;
+
+	if (!find_kind(mechanism, &kind))
+		return false;
+	refresh(accounts);
+	table = keep_table(accounts);
+	has_any = table->having_count[kind] > 0;
+	drop_table(accounts, &table);
+	return has_any;
+}
+
 static const struct pn_authentication auth_file_authentication = {
 	.struct_size = sizeof(struct pn_authentication),
 	.verify = verify,
+	.verifier = verifier,
+	.offers = offers,
 };
 
 /* ---- module ---- */

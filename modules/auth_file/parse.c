@@ -3,7 +3,7 @@
  * The lines of an account file, as README.md has them:
  *
  *	# comment
- *	alice@example.org:$y$j9T$…:quota=10G disabled=yes
+ *	alice@example.org:$y$j9T$… {SCRAM-SHA-256}10000,…:quota=10G disabled=yes
  *	alias sales@example.org: alice@example.org, bob@example.org
  *
  * A mistake is named with file, line and remedy; nothing of a file that has one is used.
@@ -11,12 +11,13 @@
 #include "table.h"
 
 #include <postern/address.h>
+#include <postern/authentication.h>
 #include <postern/text.h>
 
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { TARGETS_MAX = 200 };
+enum { TARGETS_MAX = 200, PLAIN_MAX = 1024 };
 
 struct reader {
 	struct auth_file_table *table;
@@ -81,18 +82,93 @@ static enum pn_status read_hash(struct reader *reader, struct pn_slice text,
 {
 	const char *hash = pn_arena_keep_text(reader->table->arena, text);
 
-	/* As in shadow(5): no password fits. */
-	if (text.size > 0 && (text.data[0] == '!' || text.data[0] == '*'))
-		return PN_OK;
 	if (pn_slice_find(text, '\0') < text.size || !auth_file_hash_is_good(hash))
 		return complain(reader,
 		                "the password hash is not one that can be used: make one with "
 		                "\"postern password\", or write ! for an account that cannot "
 		                "log in");
+	if (entry->hash != NULL)
+		return complain(reader, "there are two password hashes: remove one of them");
 	entry->hash = hash;
-	if (reader->table->stand_in == NULL)
-		reader->table->stand_in = hash;
 	return PN_OK;
+}
+
+static enum pn_status keep_secret(struct reader *reader, enum auth_file_secret kind,
+                                  struct pn_slice secret, struct auth_file_entry *entry)
+{
+	if (entry->secrets[kind].size > 0)
+		return complain(reader, "there are two secrets of one kind: remove one of them");
+	entry->secrets[kind] = pn_arena_keep(reader->table->arena, secret);
+	return PN_OK;
+}
+
+static enum pn_status read_plain(struct reader *reader, struct pn_slice text, bool is_encoded,
+                                 struct auth_file_entry *entry)
+{
+	struct pn_buffer secret;
+	enum pn_status status = PN_OK;
+
+	pn_buffer_init(&secret, PLAIN_MAX);
+	if ((is_encoded ? pn_base64_decode(&secret, text) : pn_buffer_append(&secret, text)) !=
+	            PN_OK ||
+	    secret.size == 0 || memchr(secret.data, '\0', secret.size) != NULL)
+		status = complain(reader,
+		                  "a plain secret has 1 to %d bytes and no NUL; one with "
+		                  "spaces or colons is written {PLAIN.B64} and in base64",
+		                  PLAIN_MAX);
+	else
+		status = keep_secret(reader, AUTH_FILE_PLAIN, pn_buffer_slice(&secret), entry);
+	if (secret.data != NULL)
+		explicit_bzero(secret.data, secret.size);
+	pn_buffer_clear(&secret);
+	return status;
+}
+
+/* A hash, or {KIND} and what is behind it. */
+static enum pn_status read_secret(struct reader *reader, struct pn_slice text,
+                                  struct auth_file_entry *entry)
+{
+	struct pn_slice rest = text;
+	struct pn_slice kind;
+
+	if (text.data[0] != '{')
+		return read_hash(reader, text, entry);
+	kind = pn_slice_cut(&rest, '}');
+	if (pn_slice_equal_ignore_case(kind, PN_SLICE("{PLAIN")))
+		return read_plain(reader, rest, false, entry);
+	if (pn_slice_equal_ignore_case(kind, PN_SLICE("{PLAIN.B64")))
+		return read_plain(reader, rest, true, entry);
+	if (pn_scram_is_good("SCRAM-SHA-256", text))
+		return keep_secret(reader, AUTH_FILE_SCRAM_SHA_256, text, entry);
+	if (pn_scram_is_good("SCRAM-SHA-1", text))
+		return keep_secret(reader, AUTH_FILE_SCRAM_SHA_1, text, entry);
+	return complain(reader,
+	                "a secret is {SCRAM-SHA-256} or {SCRAM-SHA-1} with iterations (%d to %d), "
+	                "salt, stored key and server key, as \"postern password scram-sha-256\" "
+	                "makes it, {PLAIN} or {PLAIN.B64}",
+	                PN_SCRAM_ITERATIONS_MIN, PN_SCRAM_ITERATIONS_MAX);
+}
+
+/* Separated by spaces. As in shadow(5): with ! or * in front no password fits. */
+static enum pn_status read_secrets(struct reader *reader, struct pn_slice text,
+                                   struct auth_file_entry *entry)
+{
+	enum pn_status status = PN_OK;
+
+	if (text.size > 0 && (text.data[0] == '!' || text.data[0] == '*'))
+		return PN_OK;
+	if (text.size == 0)
+		return read_hash(reader, text, entry);
+	while (status == PN_OK && text.size > 0) {
+		struct pn_slice secret = pn_slice_trim(pn_slice_cut(&text, ' '));
+
+		if (secret.size > 0)
+			status = read_secret(reader, secret, entry);
+	}
+	if (status == PN_OK && reader->table->stand_in.hash == NULL &&
+	    !auth_file_is_slow(&reader->table->stand_in) && auth_file_is_slow(entry))
+		reader->table->stand_in = *entry;
+	return status;
 }
 
 static enum pn_status read_setting(struct reader *reader, struct pn_slice setting,
@@ -125,20 +201,21 @@ static enum pn_status read_setting(struct reader *reader, struct pn_slice settin
 	return PN_OK;
 }
 
-/* address:hash:settings */
+/* address:secrets:settings */
 static enum pn_status read_account(struct reader *reader, struct pn_slice line)
 {
 	struct auth_file_entry entry = {.hash = NULL};
 	struct pn_slice rest = line;
 	struct pn_slice address = pn_slice_trim(pn_slice_cut(&rest, ':'));
-	struct pn_slice hash = pn_slice_trim(pn_slice_cut(&rest, ':'));
+	struct pn_slice secrets = pn_slice_trim(pn_slice_cut(&rest, ':'));
 	enum pn_status status;
 
 	if (pn_slice_find(line, ':') == line.size)
-		return complain(reader, "a line is address:hash:settings or alias address: target");
+		return complain(reader,
+		                "a line is address:secrets:settings or alias address: target");
 	status = read_address(reader, address, &entry.name);
 	if (status == PN_OK)
-		status = read_hash(reader, hash, &entry);
+		status = read_secrets(reader, secrets, &entry);
 	while (status == PN_OK && rest.size > 0) {
 		struct pn_slice setting = pn_slice_trim(pn_slice_cut(&rest, ' '));
 
@@ -195,6 +272,19 @@ static enum pn_status read_line(struct reader *reader, struct pn_slice line)
 	return read_account(reader, line);
 }
 
+static void list_those_having(struct auth_file_table *table, enum auth_file_secret kind)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < table->count; i++)
+		count += table->entries[i].secrets[kind].size > 0;
+	table->having[kind] = PN_ARENA_ARRAY(table->arena, count, uint32_t);
+	for (size_t i = 0; i < table->count; i++) {
+		if (table->entries[i].secrets[kind].size > 0)
+			table->having[kind][table->having_count[kind]++] = (uint32_t)i;
+	}
+}
+
 enum pn_status auth_file_parse(struct auth_file_table *table, const char *path,
                                struct pn_slice text, struct pn_error *error)
 {
@@ -216,7 +306,9 @@ enum pn_status auth_file_parse(struct auth_file_table *table, const char *path,
 		status = read_line(&reader, pn_slice_cut(&text, '\n'));
 	}
 	pn_arena_free(&reader.scratch);
-	if (table->stand_in == NULL)
-		table->stand_in = auth_file_hash_stand_in();
+	if (!auth_file_is_slow(&table->stand_in))
+		table->stand_in.hash = auth_file_hash_stand_in();
+	for (size_t kind = 0; kind < AUTH_FILE_SECRET_COUNT; kind++)
+		list_those_having(table, (enum auth_file_secret)kind);
 	return status;
 }

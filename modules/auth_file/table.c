@@ -35,6 +35,16 @@ const struct auth_file_entry *auth_file_table_find(const struct auth_file_table 
 	return NULL;
 }
 
+struct pn_slice auth_file_table_somebody(const struct auth_file_table *table,
+                                         enum auth_file_secret kind, struct pn_slice name)
+{
+	size_t count = table->having_count[kind];
+
+	if (count == 0)
+		return PN_SLICE_NONE;
+	return table->entries[table->having[kind][hash_of(name) % count]].secrets[kind];
+}
+
 bool auth_file_table_add(struct auth_file_table *table, size_t index, size_t *other_out)
 {
 	struct pn_slice name = table->entries[index].name;

@@ -50,17 +50,14 @@ static void put_words(struct pn_session *session, struct imap_session *imap, str
 	}
 }
 
-static void put_early_words(struct pn_session *session, struct imap_session *imap,
-                            struct pn_buffer *out)
+static void put_early_words(struct pn_session *session, struct pn_buffer *out)
 {
 	struct pn_slice mechanisms = pn_slice_of(pn_sasl_mechanisms(session));
 
 	if (pn_session_can_start_tls(session))
 		imap_put(out, " STARTTLS");
-	if (!imap_login_is_possible(session, imap)) {
+	if (!pn_sasl_takes_passwords(session))
 		imap_put(out, " LOGINDISABLED");
-		return;
-	}
 	while (mechanisms.size > 0) {
 		struct pn_slice word = pn_slice_cut(&mechanisms, ' ');
 
@@ -78,7 +75,7 @@ void imap_put_capabilities(struct pn_session *session, struct imap_session *imap
 	if (imap_offers(session, imap, literals))
 		(void)!pn_buffer_print(out, " %s", literals);
 	if (imap->state == IMAP_NOT_AUTHENTICATED) {
-		put_early_words(session, imap, out);
+		put_early_words(session, out);
 		return;
 	}
 	put_words(session, imap, out, with_login);

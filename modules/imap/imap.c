@@ -117,8 +117,12 @@ static enum pn_next imap_open(struct pn_session *session, void *state,
 	const struct pn_stage_result *result = answer->result;
 	struct pn_buffer words;
 	char worker[32] = "";
+	struct pn_sasl_terms terms = {.struct_size = sizeof(terms)};
 
 	imap->config = pn_session_config(session);
+	terms.clear = (enum pn_sasl_clear)imap->config->plaintext_login;
+	terms.mechanisms = &imap->config->mechanisms;
+	pn_sasl_set_terms(session, &terms);
 	imap->state = IMAP_NOT_AUTHENTICATED;
 	pn_buffer_init(&imap->input, 1024 * 1024);
 	pn_session_set_deadline(session, imap->config->login_timeout);
@@ -218,16 +222,25 @@ static enum pn_status check_config(const void *pointer, struct pn_error *error)
 	}
 	if (strlen(config->greeting) > 200)
 		return pn_fail(error, "greeting is longer than 200 bytes");
-	return PN_OK;
+	return pn_sasl_check_mechanisms(&config->mechanisms, error);
 }
 
 static const char *const plaintexts[] = {"never", "loopback", "always", NULL};
 static const char *const literal_kinds[] = {"plus", "minus", NULL};
 
 static const struct pn_option imap_options[] = {
-	PN_OPTION_CHOICE(struct imap_config, plaintext_login, "never", .choices = plaintexts,
-                         .flags = PN_OPTION_RELOADABLE,
-                         .summary = "Where passwords are taken without TLS."),
+	PN_OPTION_CHOICE(
+		struct imap_config, plaintext_login, "never", .choices = plaintexts,
+		.flags = PN_OPTION_RELOADABLE,
+		.summary = "Where passwords and tokens are taken without TLS. Mechanisms that give "
+			   "no secret away (SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5) need "
+			   "none, and are offered everywhere."),
+	PN_OPTION_LIST(struct imap_config, mechanisms, PN_SASL_USUAL_MECHANISMS,
+                       .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Mechanisms that are offered, where the authentication modules "
+                                  "can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are "
+                                  "old, and offered only if they are named. Without PLAIN and "
+                                  "LOGIN no command takes a password."),
 	PN_OPTION_CHOICE(struct imap_config, literals, "plus", .choices = literal_kinds,
                          .flags = PN_OPTION_RELOADABLE,
                          .summary = "LITERAL+, or LITERAL-, which ends at 4096 bytes (RFC 7888)."),

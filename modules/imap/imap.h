@@ -28,20 +28,14 @@
 #include "parse.h"
 #include "set.h"
 
-/* Where a password may cross the wire without TLS. */
-enum imap_plaintext {
-	IMAP_PLAINTEXT_NEVER = 0,
-	IMAP_PLAINTEXT_LOOPBACK,
-	IMAP_PLAINTEXT_ALWAYS,
-};
-
 enum imap_literals {
 	IMAP_LITERALS_PLUS = 0, /* LITERAL+: of any size that is taken at all */
 	IMAP_LITERALS_MINUS,    /* LITERAL-: up to 4096 bytes                 */
 };
 
 struct imap_config {
-	uint32_t plaintext_login;
+	uint32_t plaintext_login; /* enum pn_sasl_clear */
+	struct pn_text_list mechanisms;
 	uint32_t literals;
 	const char *greeting;
 	bool banner_worker;
@@ -298,7 +292,6 @@ bool imap_parse_header_date(struct pn_slice text, int64_t *days_out);
 void imap_put_capabilities(struct pn_session *session, struct imap_session *imap,
                            struct pn_buffer *out);
 bool imap_offers(struct pn_session *session, const struct imap_session *imap, const char *word);
-bool imap_login_is_possible(const struct pn_session *session, const struct imap_session *imap);
 enum pn_next imap_sasl_line(struct pn_session *session, struct imap_session *imap,
                             const struct pn_line *line);
 

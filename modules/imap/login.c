@@ -9,17 +9,15 @@
 #include <postern/address.h>
 #include <postern/text.h>
 
-bool imap_login_is_possible(const struct pn_session *session, const struct imap_session *imap)
-{
-	const struct imap_config *config = imap->config;
-
-	return pn_session_is_encrypted(session) ||
-	       config->plaintext_login == IMAP_PLAINTEXT_ALWAYS ||
-	       (config->plaintext_login == IMAP_PLAINTEXT_LOOPBACK &&
-	        pn_session_peer_is_loopback(session));
-}
-
 static const char no_passwords[] = "NO [PRIVACYREQUIRED] no passwords without TLS";
+
+static enum pn_next refuse_passwords(struct pn_session *session, struct imap_session *imap)
+{
+	return imap_reply(session, imap, "%s",
+	                  pn_session_is_encrypted(session)
+	                          ? "NO [CANNOT] passwords are not taken here"
+	                          : no_passwords);
+}
 
 static enum pn_next welcome(struct pn_session *session, struct imap_session *imap)
 {
@@ -109,6 +107,8 @@ static enum pn_next login_answered(struct pn_session *session, struct imap_sessi
 		return imap_bad(session, imap, "authentication was cancelled");
 	case PN_SASL_UNKNOWN_MECHANISM:
 		return imap_reply(session, imap, "NO [CANNOT] this mechanism is not offered");
+	case PN_SASL_NEEDS_TLS:
+		return imap_reply(session, imap, "%s", no_passwords);
 	case PN_SASL_MALFORMED:
 		return imap_bad(session, imap, "this is not what the mechanism expects");
 	case PN_SASL_DROP:
@@ -139,8 +139,6 @@ enum pn_next imap_authenticate(struct pn_session *session, struct imap_session *
 		has_initial = true;
 		initial = pn_slice_behind(parser->text, parser->at);
 	}
-	if (!imap_login_is_possible(session, imap))
-		return imap_reply(session, imap, "%s", no_passwords);
 	imap->on_answer = login_answered;
 	return pn_sasl_begin(session, mechanism, has_initial, initial);
 }
@@ -155,8 +153,8 @@ enum pn_next imap_login(struct pn_session *session, struct imap_session *imap,
 	    !imap_parse_space(parser) || !imap_parse_astring(parser, &password) ||
 	    !imap_parse_end(parser))
 		return imap_syntax(session, imap, parser);
-	if (!imap_login_is_possible(session, imap))
-		return imap_reply(session, imap, "%s", no_passwords);
+	if (!pn_sasl_takes_passwords(session))
+		return refuse_passwords(session, imap);
 	if (name.size == 0 || name.size > PN_PATH_MAX)
 		return imap_reply(session, imap,
 		                  "NO [AUTHENTICATIONFAILED] name or password is wrong");

@@ -10,8 +10,10 @@ enum pn_next pop3_capa(struct pn_session *session, struct pop3_session *pop3,
 	pop3_ok(session, "capabilities follow");
 	pn_session_write(session, PN_SLICE("TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"
 	                                   "PIPELINING\r\n"));
-	if (!pop3->is_open && pop3_login_is_possible(session, pop3))
-		pn_session_print(session, "USER\r\nSASL %s\r\n", pn_sasl_mechanisms(session));
+	if (!pop3->is_open && pn_sasl_takes_passwords(session))
+		pn_session_write(session, PN_SLICE("USER\r\n"));
+	if (!pop3->is_open && pn_sasl_mechanisms(session)[0] != '\0')
+		pn_session_print(session, "SASL %s\r\n", pn_sasl_mechanisms(session));
 	if (!pop3->is_open && pn_session_can_start_tls(session))
 		pn_session_write(session, PN_SLICE("STLS\r\n"));
 	pn_session_write(session, PN_SLICE("IMPLEMENTATION Postern\r\n.\r\n"));

@@ -7,24 +7,21 @@
 
 #include <postern/text.h>
 
-bool pop3_login_is_possible(const struct pn_session *session, const struct pop3_session *pop3)
-{
-	const struct pop3_config *config = pop3->config;
-
-	return pn_session_is_encrypted(session) ||
-	       config->plaintext_login == POP3_PLAINTEXT_ALWAYS ||
-	       (config->plaintext_login == POP3_PLAINTEXT_LOOPBACK &&
-	        pn_session_peer_is_loopback(session));
-}
-
 static const char no_passwords[] = "no passwords without TLS";
+
+static enum pn_next refuse_passwords(struct pn_session *session, struct pop3_session *pop3)
+{
+	return pop3_error(session, pop3,
+	                  pn_session_is_encrypted(session) ? "passwords are not taken here"
+	                                                   : no_passwords);
+}
 
 enum pn_next pop3_user(struct pn_session *session, struct pop3_session *pop3,
                        struct pn_slice argument)
 {
 	pop3->name_size = 0;
-	if (!pop3_login_is_possible(session, pop3))
-		return pop3_error(session, pop3, no_passwords);
+	if (!pn_sasl_takes_passwords(session))
+		return refuse_passwords(session, pop3);
 	if (argument.size == 0 || argument.size > PN_PATH_MAX)
 		return pop3_error(session, pop3, "USER takes a name");
 	memcpy(pop3->name, argument.data, argument.size);
@@ -38,8 +35,8 @@ enum pn_next pop3_pass(struct pn_session *session, struct pop3_session *pop3,
 {
 	size_t name_size = pop3->name_size;
 
-	if (!pop3_login_is_possible(session, pop3))
-		return pop3_error(session, pop3, no_passwords);
+	if (!pn_sasl_takes_passwords(session))
+		return refuse_passwords(session, pop3);
 	if (name_size == 0)
 		return pop3_error(session, pop3, "USER comes first");
 	pop3->name_size = 0;
@@ -48,12 +45,12 @@ enum pn_next pop3_pass(struct pn_session *session, struct pop3_session *pop3,
 }
 
 /* What clients from before RFC 2449 ask instead of CAPA. */
-static enum pn_next list_mechanisms(struct pn_session *session, const struct pop3_session *pop3)
+static enum pn_next list_mechanisms(struct pn_session *session)
 {
 	struct pn_slice rest = pn_slice_of(pn_sasl_mechanisms(session));
 
 	pop3_ok(session, "mechanisms follow");
-	while (pop3_login_is_possible(session, pop3) && rest.size > 0) {
+	while (rest.size > 0) {
 		pn_session_write(session, pn_slice_cut(&rest, ' '));
 		pn_session_write(session, PN_SLICE("\r\n"));
 	}
@@ -70,9 +67,7 @@ enum pn_next pop3_auth(struct pn_session *session, struct pop3_session *pop3,
 
 	pop3->name_size = 0;
 	if (mechanism.size == 0)
-		return list_mechanisms(session, pop3);
-	if (!pop3_login_is_possible(session, pop3))
-		return pop3_error(session, pop3, no_passwords);
+		return list_mechanisms(session);
 	pop3->waiting = POP3_WAIT_LOGIN;
 	return pn_sasl_begin(session, mechanism, has_initial, pn_slice_trim(initial));
 }
@@ -127,6 +122,8 @@ enum pn_next pop3_login_answered(struct pn_session *session, struct pop3_session
 		                                           : "authentication was cancelled");
 	case PN_SASL_UNKNOWN_MECHANISM:
 		return pop3_error(session, pop3, "this mechanism is not offered");
+	case PN_SASL_NEEDS_TLS:
+		return pop3_error(session, pop3, no_passwords);
 	case PN_SASL_MALFORMED:
 		return pop3_error(session, pop3, "this is not what the mechanism expects");
 	case PN_SASL_DROP:

@@ -97,8 +97,12 @@ static enum pn_next pop3_open(struct pn_session *session, void *state,
 	struct pop3_session *pop3 = state;
 	const struct pn_stage_result *result = answer->result;
 	char worker[32] = "";
+	struct pn_sasl_terms terms = {.struct_size = sizeof(terms)};
 
 	pop3->config = pn_session_config(session);
+	terms.clear = (enum pn_sasl_clear)pop3->config->plaintext_login;
+	terms.mechanisms = &pop3->config->mechanisms;
+	pn_sasl_set_terms(session, &terms);
 	pn_session_set_deadline(session, pop3->config->command_timeout);
 	pn_session_set_line_limit(session, POP3_AUTH_LINE_MAX - 2);
 	switch (result->verdict) {
@@ -208,15 +212,24 @@ static enum pn_status check_config(const void *pointer, struct pn_error *error)
 	}
 	if (strlen(config->greeting) > 200)
 		return pn_fail(error, "greeting is longer than 200 bytes");
-	return PN_OK;
+	return pn_sasl_check_mechanisms(&config->mechanisms, error);
 }
 
 static const char *const plaintexts[] = {"never", "loopback", "always", NULL};
 
 static const struct pn_option pop3_options[] = {
-	PN_OPTION_CHOICE(struct pop3_config, plaintext_login, "never", .choices = plaintexts,
-                         .flags = PN_OPTION_RELOADABLE,
-                         .summary = "Where passwords are taken without TLS."),
+	PN_OPTION_CHOICE(
+		struct pop3_config, plaintext_login, "never", .choices = plaintexts,
+		.flags = PN_OPTION_RELOADABLE,
+		.summary = "Where passwords and tokens are taken without TLS. Mechanisms that give "
+			   "no secret away (SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5) need "
+			   "none, and are offered everywhere."),
+	PN_OPTION_LIST(struct pop3_config, mechanisms, PN_SASL_USUAL_MECHANISMS,
+                       .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Mechanisms that are offered, where the authentication modules "
+                                  "can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are "
+                                  "old, and offered only if they are named. Without PLAIN and "
+                                  "LOGIN no command takes a password."),
 	PN_OPTION_STRING(struct pop3_config, greeting, "POP3 Postern",
                          .flags = PN_OPTION_RELOADABLE,
                          .summary = "Text behind the name of the gateway in the banner."),

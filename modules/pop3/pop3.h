@@ -12,15 +12,9 @@
 #include <postern/sasl.h>
 #include <postern/store.h>
 
-/* Where a password may cross the wire without TLS. */
-enum pop3_plaintext {
-	POP3_PLAINTEXT_NEVER = 0,
-	POP3_PLAINTEXT_LOOPBACK,
-	POP3_PLAINTEXT_ALWAYS,
-};
-
 struct pop3_config {
-	uint32_t plaintext_login;
+	uint32_t plaintext_login; /* enum pn_sasl_clear */
+	struct pn_text_list mechanisms;
 	const char *greeting;
 	bool banner_worker;
 	uint32_t max_messages;
@@ -122,7 +116,6 @@ enum pn_next pop3_farewell(struct pn_session *session, const char *code, const c
 
 /* login.c */
 pop3_handler pop3_user, pop3_pass, pop3_auth;
-bool pop3_login_is_possible(const struct pn_session *session, const struct pop3_session *pop3);
 enum pn_next pop3_auth_line(struct pn_session *session, struct pop3_session *pop3,
                             const struct pn_line *line);
 enum pn_next pop3_login_answered(struct pn_session *session, struct pop3_session *pop3,

@@ -15,15 +15,11 @@ bool smtp_is_authenticated(const struct pn_session *session)
 
 bool smtp_login_is_possible(const struct pn_session *session, const struct smtp_session *smtp)
 {
-	const struct smtp_config *config = smtp->config;
-
-	if (config->authentication == SMTP_AUTHENTICATION_NONE)
-		return false;
-	return pn_session_is_encrypted(session) ||
-	       config->plaintext_login == SMTP_PLAINTEXT_ALWAYS ||
-	       (config->plaintext_login == SMTP_PLAINTEXT_LOOPBACK &&
-	        pn_session_peer_is_loopback(session));
+	return smtp->config->authentication != SMTP_AUTHENTICATION_NONE &&
+	       pn_sasl_mechanisms(session)[0] != '\0';
 }
+
+static const char no_passwords[] = "no passwords without TLS";
 
 enum pn_next smtp_auth(struct pn_session *session, struct smtp_session *smtp,
                        struct pn_slice argument)
@@ -40,8 +36,8 @@ enum pn_next smtp_auth(struct pn_session *session, struct smtp_session *smtp,
 		return smtp_error(session, smtp, 503, "5.5.1", "already authenticated");
 	if (smtp->has_sender)
 		return smtp_error(session, smtp, 503, "5.5.1", "not in the middle of a message");
-	if (!smtp_login_is_possible(session, smtp))
-		return smtp_error(session, smtp, 538, "5.7.11", "no passwords without TLS");
+	if (!smtp_login_is_possible(session, smtp) && !pn_session_is_encrypted(session))
+		return smtp_error(session, smtp, 538, "5.7.11", no_passwords);
 	if (mechanism.size == 0)
 		return smtp_error(session, smtp, 501, "5.5.4", "AUTH names a mechanism");
 	smtp->waiting = SMTP_WAIT_AUTH;
@@ -112,6 +108,8 @@ enum pn_next smtp_auth_answered(struct pn_session *session, struct smtp_session 
 		return smtp_error(session, smtp, 501, "5.7.0", "authentication was cancelled");
 	case PN_SASL_UNKNOWN_MECHANISM:
 		return smtp_error(session, smtp, 504, "5.5.4", "this mechanism is not offered");
+	case PN_SASL_NEEDS_TLS:
+		return smtp_error(session, smtp, 538, "5.7.11", no_passwords);
 	case PN_SASL_MALFORMED:
 		return smtp_error(session, smtp, 501, "5.5.2",
 		                  "this is not what the mechanism expects");

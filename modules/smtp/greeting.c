@@ -65,8 +65,12 @@ enum pn_next smtp_open(struct pn_session *session, void *state, const struct pn_
 {
 	struct smtp_session *smtp = state;
 	const char *peer = pn_session_peer(session);
+	struct pn_sasl_terms terms = {.struct_size = sizeof(terms)};
 
 	smtp->config = pn_session_config(session);
+	terms.clear = (enum pn_sasl_clear)smtp->config->plaintext_login;
+	terms.mechanisms = &smtp->config->mechanisms;
+	pn_sasl_set_terms(session, &terms);
 	smtp->may_xclient = pn_networks_have(&smtp->config->xclient_networks, peer);
 	smtp->may_xforward = pn_networks_have(&smtp->config->xforward_networks, peer);
 	smtp->may_etrn =

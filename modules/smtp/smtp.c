@@ -245,7 +245,9 @@ static enum pn_status check_config(const void *pointer, struct pn_error *error)
 			return pn_fail(error, "etrn_domains: \"%s\" is no domain",
 			               config->etrn_domains.items[i]);
 	}
-	return pn_networks_check(&config->etrn_networks, error);
+	if (pn_networks_check(&config->etrn_networks, error) != PN_OK)
+		return PN_FAILED;
+	return pn_sasl_check_mechanisms(&config->mechanisms, error);
 }
 
 static const char *const profiles[] = {"mx", "submission", "lmtp", NULL};
@@ -261,9 +263,18 @@ static const struct pn_option smtp_options[] = {
 	PN_OPTION_CHOICE(struct smtp_config, authentication, "none", .choices = authentications,
                          .flags = PN_OPTION_RELOADABLE,
                          .summary = "Whether clients may or must log in before MAIL."),
-	PN_OPTION_CHOICE(struct smtp_config, plaintext_login, "never", .choices = plaintexts,
-                         .flags = PN_OPTION_RELOADABLE,
-                         .summary = "Where passwords are taken without TLS."),
+	PN_OPTION_CHOICE(
+		struct smtp_config, plaintext_login, "never", .choices = plaintexts,
+		.flags = PN_OPTION_RELOADABLE,
+		.summary = "Where passwords and tokens are taken without TLS. Mechanisms that give "
+			   "no secret away (SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5) need "
+			   "none, and are offered everywhere."),
+	PN_OPTION_LIST(struct smtp_config, mechanisms, PN_SASL_USUAL_MECHANISMS,
+                       .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Mechanisms that are offered, where the authentication modules "
+                                  "can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are "
+                                  "old, and offered only if they are named. Without PLAIN and "
+                                  "LOGIN no command takes a password."),
 	PN_OPTION_STRING(struct smtp_config, greeting, "", .flags = PN_OPTION_RELOADABLE,
                          .summary = "Text behind the name of the gateway in the banner; empty for "
                                     "\"ESMTP Postern\" or \"LMTP Postern\"."),

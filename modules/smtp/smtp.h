@@ -23,17 +23,11 @@ enum smtp_authentication {
 	SMTP_AUTHENTICATION_REQUIRED,
 };
 
-/* Where a password may cross the wire without TLS. */
-enum smtp_plaintext {
-	SMTP_PLAINTEXT_NEVER = 0,
-	SMTP_PLAINTEXT_LOOPBACK,
-	SMTP_PLAINTEXT_ALWAYS,
-};
-
 struct smtp_config {
 	uint32_t profile;
 	uint32_t authentication;
-	uint32_t plaintext_login;
+	uint32_t plaintext_login; /* enum pn_sasl_clear */
+	struct pn_text_list mechanisms;
 	const char *greeting;
 	bool banner_worker;
 	uint64_t max_message_size;
