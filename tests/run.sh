@@ -23,7 +23,7 @@ parts=()
 
 # Every part runs in one of two lanes, side by side. Those of the second kill, or count who was killed on
 # this machine and why: they come one after the other.
-first_lane=(style units-gcc units-asan fuzz-replay interface reports conversation conversation-asan large clients
+first_lane=(style units-gcc units-asan fuzz-replay interface reports conversation conversation-asan authentication large clients
 	modules queue relay commands policy peers)
 second_lane=(conformance conformance-asan model model-asan process kill powercut diskfull faults)
 all_parts=("${first_lane[@]}" "${second_lane[@]}")
@@ -158,6 +158,7 @@ run_part() {
 	conformance-asan) conformance "$sanitized" ;;
 	conversation) python3 tests/conversation/run.py --build "$plain" ;;
 	conversation-asan) python3 tests/conversation/run.py --build "$sanitized" ;;
+	authentication) python3 tests/authentication/run.py --build "$sanitized" ;;
 	model) model ;;
 	model-asan) python3 tests/model/run.py --build "$sanitized" --commands "$(figure 30000 200000)" ;;
 	large) python3 tests/large/run.py --build "$plain" --messages "$(figure 60000 1000000)" \
@@ -188,8 +189,8 @@ needs() { # whether one of the wanted parts runs on that build
 	local part
 	for part in "${parts[@]}"; do
 		case $part:$1 in
-		*-asan:asan | fuzz-replay:asan | modules:asan | queue:asan | policy:asan | fuzz:fuzz) return 0 ;;
-		*-asan:gcc | fuzz-replay:gcc | modules:gcc | queue:gcc | fuzz:gcc) ;;
+		*-asan:asan | fuzz-replay:asan | modules:asan | authentication:asan | queue:asan | policy:asan | fuzz:fuzz) return 0 ;;
+		*-asan:gcc | fuzz-replay:gcc | modules:gcc | authentication:gcc | queue:gcc | fuzz:gcc) ;;
 		*:gcc) return 0 ;;
 		esac
 	done

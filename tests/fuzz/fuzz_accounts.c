@@ -6,7 +6,7 @@
 #include "../../modules/auth_file/parse.c"
 #include "../../modules/auth_file/table.c"
 
-/* Passwords are libxcrypt's affair. */
+/* Hashes are libxcrypt's affair. */
 bool auth_file_hash_is_good(const char *hash)
 {
 	return hash[0] == '$';
@@ -17,6 +17,12 @@ const char *auth_file_hash_stand_in(void)
 	return "$";
 }
 
+bool auth_file_is_slow(const struct auth_file_entry *entry)
+{
+	return entry->hash != NULL || entry->secrets[AUTH_FILE_SCRAM_SHA_256].size > 0 ||
+	       entry->secrets[AUTH_FILE_SCRAM_SHA_1].size > 0;
+}
+
 static void check_table(const struct auth_file_table *table)
 {
 	for (size_t i = 0; i < table->count; i++) {
@@ -24,10 +30,15 @@ static void check_table(const struct auth_file_table *table)
 
 		require(entry->name.size > 0);
 		require(auth_file_table_find(table, entry->name) == entry);
-		require(entry->target_count == 0 || entry->hash == NULL);
+		require(entry->target_count == 0 ||
+		        (entry->hash == NULL && entry->secrets[AUTH_FILE_PLAIN].size == 0));
+		require(entry->secrets[AUTH_FILE_SCRAM_SHA_256].size == 0 ||
+		        pn_scram_is_good("SCRAM-SHA-256", entry->secrets[AUTH_FILE_SCRAM_SHA_256]));
 	}
 	require(auth_file_table_find(table, PN_SLICE("no name")) == NULL);
-	require(table->stand_in != NULL);
+	require(auth_file_is_slow(&table->stand_in));
+	require(table->having_count[AUTH_FILE_SCRAM_SHA_256] == 0 ||
+	        auth_file_table_somebody(table, AUTH_FILE_SCRAM_SHA_256, PN_SLICE("x")).size > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

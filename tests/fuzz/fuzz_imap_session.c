@@ -273,8 +273,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memset(&session, 0, sizeof(session));
 	session.config = (struct imap_config){
-		.plaintext_login =
-			(options & 1u) != 0 ? IMAP_PLAINTEXT_NEVER : IMAP_PLAINTEXT_ALWAYS,
+		.plaintext_login = (options & 1u) != 0 ? PN_SASL_CLEAR_NEVER : PN_SASL_CLEAR_ALWAYS,
 		.literals = (options & 2u) != 0 ? IMAP_LITERALS_MINUS : IMAP_LITERALS_PLUS,
 		.greeting = "IMAP",
 		.banner_worker = (options & 4u) != 0,

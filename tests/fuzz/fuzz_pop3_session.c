@@ -31,6 +31,7 @@ struct pn_session {
 	struct pop3_config config;
 	uint64_t choices;
 	bool is_encrypted;
+	enum pn_sasl_clear clear; /* as the module has told */
 	enum question question;
 	struct pn_body_request body;
 	struct pn_commit *commit;
@@ -171,10 +172,30 @@ enum pn_next pn_stage_ask(struct pn_session *session, enum pn_stage stage)
 	return ask(session, STAGE);
 }
 
+enum pn_status pn_sasl_check_mechanisms(const struct pn_text_list *mechanisms,
+                                        struct pn_error *error)
+{
+	(void)mechanisms;
+	(void)error;
+	return PN_OK;
+}
+
+void pn_sasl_set_terms(struct pn_session *session, const struct pn_sasl_terms *terms)
+{
+	require(terms->struct_size == sizeof(*terms) && terms->mechanisms != NULL);
+	session->clear = terms->clear;
+}
+
+/* As the options say, and all mechanisms give the secret away. */
+bool pn_sasl_takes_passwords(const struct pn_session *session)
+{
+	return pn_session_is_encrypted(session) || session->clear == PN_SASL_CLEAR_ALWAYS ||
+	       (session->clear == PN_SASL_CLEAR_LOOPBACK && pn_session_peer_is_loopback(session));
+}
+
 const char *pn_sasl_mechanisms(const struct pn_session *session)
 {
-	(void)session;
-	return "PLAIN LOGIN";
+	return pn_sasl_takes_passwords(session) ? "PLAIN LOGIN" : "";
 }
 
 enum pn_next pn_sasl_begin(struct pn_session *session, struct pn_slice mechanism, bool has_initial,
@@ -319,9 +340,10 @@ static enum pn_next give_answer(struct pn_session *session, struct pop3_session 
 	if (question == ROWS)
 		return answer_rows(session, pop3, &answer);
 	if (question == SASL) {
-		step.outcome = choose(session, 3) > 0
-		                       ? PN_SASL_PROVEN
-		                       : (enum pn_sasl_outcome)choose(session, PN_SASL_DROP + 1);
+		step.outcome =
+			choose(session, 3) > 0
+				? PN_SASL_PROVEN
+				: (enum pn_sasl_outcome)choose(session, PN_SASL_NEEDS_TLS + 1);
 		answer.result = &step;
 	} else if (question == STAGE) {
 		verdict.verdict = choose(session, 8) > 0 ? PN_VERDICT_CONTINUE : PN_VERDICT_REJECT;

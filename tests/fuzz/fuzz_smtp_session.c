@@ -47,7 +47,8 @@ struct pn_session {
 	struct smtp_config config;
 	uint64_t choices; /* bits that decide what everybody else says */
 	bool is_encrypted;
-	bool is_known; /* somebody is logged in */
+	enum pn_sasl_clear clear; /* as the module has told */
+	bool is_known;            /* somebody is logged in */
 	bool in_exchange;
 	enum question question;
 	struct pn_transaction transaction;
@@ -432,10 +433,30 @@ enum pn_verdict pn_hook_failed(const struct pn_stage_call *call, const char *for
 	return PN_VERDICT_CONTINUE;
 }
 
+enum pn_status pn_sasl_check_mechanisms(const struct pn_text_list *mechanisms,
+                                        struct pn_error *error)
+{
+	(void)mechanisms;
+	(void)error;
+	return PN_OK;
+}
+
+void pn_sasl_set_terms(struct pn_session *session, const struct pn_sasl_terms *terms)
+{
+	require(terms->struct_size == sizeof(*terms) && terms->mechanisms != NULL);
+	session->clear = terms->clear;
+}
+
+/* As the options say, and all mechanisms give the secret away. */
+bool pn_sasl_takes_passwords(const struct pn_session *session)
+{
+	return pn_session_is_encrypted(session) || session->clear == PN_SASL_CLEAR_ALWAYS ||
+	       (session->clear == PN_SASL_CLEAR_LOOPBACK && pn_session_peer_is_loopback(session));
+}
+
 const char *pn_sasl_mechanisms(const struct pn_session *session)
 {
-	(void)session;
-	return "PLAIN LOGIN";
+	return pn_sasl_takes_passwords(session) ? "PLAIN LOGIN" : "";
 }
 
 enum pn_next pn_sasl_begin(struct pn_session *session, struct pn_slice mechanism, bool has_initial,
@@ -522,7 +543,7 @@ static enum pn_next give_answer(struct pn_session *session, struct smtp_session 
 		answer.status = choose(session, 4) == 0 ? PN_FAILED : PN_OK;
 	} else if (question == SASL) {
 		answer.result = &step;
-		step.outcome = (enum pn_sasl_outcome)choose(session, PN_SASL_DROP + 1);
+		step.outcome = (enum pn_sasl_outcome)choose(session, PN_SASL_NEEDS_TLS + 1);
 		session->in_exchange = step.outcome == PN_SASL_CHALLENGE;
 		session->is_known = step.outcome == PN_SASL_PROVEN;
 	}

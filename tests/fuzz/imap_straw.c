@@ -200,10 +200,30 @@ enum pn_next pn_stage_ask(struct pn_session *session, enum pn_stage stage)
 	return ask(session, STRAW_STAGE);
 }
 
+enum pn_status pn_sasl_check_mechanisms(const struct pn_text_list *mechanisms,
+                                        struct pn_error *error)
+{
+	(void)mechanisms;
+	(void)error;
+	return PN_OK;
+}
+
+void pn_sasl_set_terms(struct pn_session *session, const struct pn_sasl_terms *terms)
+{
+	require(terms->struct_size == sizeof(*terms) && terms->mechanisms != NULL);
+	session->clear = terms->clear;
+}
+
+/* As the options say, and all mechanisms give the secret away. */
+bool pn_sasl_takes_passwords(const struct pn_session *session)
+{
+	return pn_session_is_encrypted(session) || session->clear == PN_SASL_CLEAR_ALWAYS ||
+	       (session->clear == PN_SASL_CLEAR_LOOPBACK && pn_session_peer_is_loopback(session));
+}
+
 const char *pn_sasl_mechanisms(const struct pn_session *session)
 {
-	(void)session;
-	return "PLAIN LOGIN";
+	return pn_sasl_takes_passwords(session) ? "PLAIN LOGIN" : "";
 }
 
 enum pn_next pn_sasl_begin(struct pn_session *session, struct pn_slice mechanism, bool has_initial,

@@ -38,6 +38,7 @@ struct pn_session {
 	uint64_t choices;
 
 	bool is_encrypted;
+	enum pn_sasl_clear clear; /* as the module has told */
 	size_t line_limit;
 	uint64_t bytes_left;
 	struct pn_buffer output;

@@ -8,6 +8,9 @@ int main(void)
 	int failed;
 
 	srunner_add_suite(runner, bodies_suite());
+	srunner_add_suite(runner, scram_suite());
+	srunner_add_suite(runner, throttle_suite());
+	srunner_add_suite(runner, sasl_suite());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -7,5 +7,8 @@
 
 Suite *uid_set_suite(void);
 Suite *bodies_suite(void);
+Suite *scram_suite(void);
+Suite *throttle_suite(void);
+Suite *sasl_suite(void);
 
 #endif
