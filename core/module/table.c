@@ -220,8 +220,10 @@ static enum pn_status check_parts(const struct pn_module *module, struct pn_erro
 		return pn_fail(error, "its protocol has no name or no open()");
 	if (module->directory != NULL && module->directory->lookup == NULL)
 		return pn_fail(error, "its directory has no lookup()");
-	if (module->authentication != NULL && module->authentication->verify == NULL)
-		return pn_fail(error, "its authentication has no verify()");
+	if (module->authentication != NULL && module->authentication->verify == NULL &&
+	    module->authentication->verifier == NULL && module->authentication->token == NULL)
+		return pn_fail(error,
+		               "its authentication has no verify(), no verifier() and no token()");
 	if (module->transport != NULL && module->transport->deliver == NULL)
 		return pn_fail(error, "its transport has no deliver()");
 	if (check != NULL && (check->name == NULL || check->run == NULL || check->max_rounds == 0 ||

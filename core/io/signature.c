@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Public keys and signatures: <postern/signature.h>. */
+#include <postern/signature.h>
+
+#include "io/digest.h"
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ecdsa.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+
+enum {
+	RSA_BITS_MIN = 2048,
+	RSA_BITS_MAX = 8192,
+	P256_SIZE = 32,
+	P256_SIGNATURE_SIZE = 2 * P256_SIZE,
+	ED25519_SIZE = 32,
+	WHY_SIZE = 256,
+};
+
+struct pn_public_key {
+	EVP_PKEY *key;
+	enum pn_signature_algorithm algorithm;
+};
+
+/* The last word of OpenSSL. */
+static const char *reason(char room[WHY_SIZE])
+{
+	unsigned long number = ERR_peek_last_error();
+
+	room[0] = '\0';
+	if (number != 0)
+		ERR_error_string_n(number, room, WHY_SIZE);
+	ERR_clear_error();
+	return number == 0 ? "it is of another kind" : room;
+}
+
+/* ---- keys ---- */
+
+static enum pn_signature_algorithm algorithm_of(EVP_PKEY *key)
+{
+	char group[64] = "";
+
+	if (EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) >= RSA_BITS_MIN &&
+	    EVP_PKEY_get_bits(key) <= RSA_BITS_MAX)
+		return PN_SIGNATURE_RS256;
+	if (EVP_PKEY_is_a(key, "EC") &&
+	    EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
+	    strcmp(group, "prime256v1") == 0)
+		return PN_SIGNATURE_ES256;
+	return EVP_PKEY_is_a(key, "ED25519") ? PN_SIGNATURE_EDDSA : PN_SIGNATURE_NONE;
+}
+
+/* Takes the key, which may be NULL. */
+static enum pn_status wrap(EVP_PKEY *key, struct pn_public_key **key_out, struct pn_error *error)
+{
+	struct pn_public_key *result;
+	char why[WHY_SIZE];
+
+	if (key == NULL)
+		return pn_fail(error, "this is no public key: %s", reason(why));
+	if (algorithm_of(key) == PN_SIGNATURE_NONE) {
+		EVP_PKEY_free(key);
+		return pn_fail(error,
+		               "this key is neither RSA with %d to %d bits, P-256 nor "
+		               "Ed25519",
+		               RSA_BITS_MIN, RSA_BITS_MAX);
+	}
+	result = calloc(1, sizeof(*result));
+	if (result == NULL)
+		abort();
+	result->key = key;
+	result->algorithm = algorithm_of(key);
+	*key_out = result;
+	return PN_OK;
+}
+
+/* The public key of a PEM block; NULL where it has none. A private one is not taken: it has no
+ * business here. */
+static EVP_PKEY *key_in(const char *name, const unsigned char *bytes, long size)
+{
+	EVP_PKEY *key = NULL;
+	X509 *certificate;
+
+	if (strcmp(name, PEM_STRING_PUBLIC) == 0)
+		return d2i_PUBKEY(NULL, &bytes, size);
+	if (strcmp(name, PEM_STRING_RSA_PUBLIC) == 0)
+		return d2i_PublicKey(EVP_PKEY_RSA, NULL, &bytes, size);
+	if (strcmp(name, PEM_STRING_X509) != 0)
+		return NULL;
+	certificate = d2i_X509(NULL, &bytes, size);
+	if (certificate != NULL)
+		key = X509_get_pubkey(certificate);
+	X509_free(certificate);
+	return key;
+}
+
+enum pn_status pn_public_key_read_pem(struct pn_slice *text, struct pn_public_key **key_out,
+                                      struct pn_error *error)
+{
+	BIO *memory = BIO_new_mem_buf(text->data, text->size > INT32_MAX ? 0 : (int)text->size);
+	unsigned char *bytes = NULL;
+	char *header = NULL;
+	char *name = NULL;
+	long size = 0;
+	enum pn_status status;
+
+	if (memory == NULL)
+		abort();
+	ERR_clear_error();
+	if (PEM_read_bio(memory, &name, &header, &bytes, &size) != 1) {
+		bool is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+		char why[WHY_SIZE];
+
+		status = is_end ? PN_NOT_FOUND : pn_fail(error, "this is no PEM: %s", reason(why));
+		ERR_clear_error();
+	} else {
+		status = wrap(key_in(name, bytes, size), key_out, error);
+		*text = pn_slice_behind(*text, text->size - BIO_ctrl_pending(memory));
+	}
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	OPENSSL_free(bytes);
+	BIO_free(memory);
+	return status;
+}
+
+/* From named parts. Takes `builder`. */
+static EVP_PKEY *key_from(const char *type, OSSL_PARAM_BLD *builder)
+{
+	OSSL_PARAM *parameters = OSSL_PARAM_BLD_to_param(builder);
+	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+	EVP_PKEY *key = NULL;
+
+	if (parameters == NULL || context == NULL || EVP_PKEY_fromdata_init(context) != 1 ||
+	    EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters) != 1)
+		key = NULL;
+	EVP_PKEY_CTX_free(context);
+	OSSL_PARAM_free(parameters);
+	OSSL_PARAM_BLD_free(builder);
+	return key;
+}
+
+enum pn_status pn_public_key_rsa(struct pn_slice modulus, struct pn_slice exponent,
+                                 struct pn_public_key **key_out, struct pn_error *error)
+{
+	OSSL_PARAM_BLD *builder;
+	BIGNUM *n;
+	BIGNUM *e;
+	EVP_PKEY *key;
+
+	if (modulus.size > RSA_BITS_MAX / 8 + 1 || exponent.size > 8)
+		return pn_fail(error, "this RSA key is too large");
+	builder = OSSL_PARAM_BLD_new();
+	n = BN_bin2bn((const unsigned char *)modulus.data, (int)modulus.size, NULL);
+	e = BN_bin2bn((const unsigned char *)exponent.data, (int)exponent.size, NULL);
+	if (builder == NULL || n == NULL || e == NULL ||
+	    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) != 1 ||
+	    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) != 1)
+		abort();
+	key = key_from("RSA", builder);
+	BN_free(n);
+	BN_free(e);
+	return wrap(key, key_out, error);
+}
+
+enum pn_status pn_public_key_p256(struct pn_slice x, struct pn_slice y,
+                                  struct pn_public_key **key_out, struct pn_error *error)
+{
+	unsigned char point[1 + 2 * P256_SIZE] = {POINT_CONVERSION_UNCOMPRESSED};
+	OSSL_PARAM_BLD *builder;
+
+	if (x.size != P256_SIZE || y.size != P256_SIZE)
+		return pn_fail(error, "a key on P-256 has two numbers of %d bytes", P256_SIZE);
+	memcpy(point + 1, x.data, P256_SIZE);
+	memcpy(point + 1 + P256_SIZE, y.data, P256_SIZE);
+	builder = OSSL_PARAM_BLD_new();
+	if (builder == NULL ||
+	    OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) !=
+	            1 ||
+	    OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point,
+	                                     sizeof(point)) != 1)
+		abort();
+	return wrap(key_from("EC", builder), key_out, error);
+}
+
+enum pn_status pn_public_key_ed25519(struct pn_slice bytes, struct pn_public_key **key_out,
+                                     struct pn_error *error)
+{
+	if (bytes.size != ED25519_SIZE)
+		return pn_fail(error, "a key of Ed25519 has %d bytes", ED25519_SIZE);
+	return wrap(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL,
+	                                        (const unsigned char *)bytes.data, bytes.size),
+	            key_out, error);
+}
+
+void pn_public_key_free(struct pn_public_key **key)
+{
+	if (*key == NULL)
+		return;
+	EVP_PKEY_free((*key)->key);
+	free(*key);
+	*key = NULL;
+}
+
+enum pn_signature_algorithm pn_public_key_algorithm(const struct pn_public_key *key)
+{
+	return key->algorithm;
+}
+
+/* ---- signatures ---- */
+
+static bool verify(EVP_PKEY *key, const EVP_MD *digest, struct pn_slice bytes,
+                   const unsigned char *signature, size_t size)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	bool is_right;
+
+	if (context == NULL)
+		abort();
+	is_right = EVP_DigestVerifyInit(context, NULL, digest, NULL, key) == 1 &&
+	           EVP_DigestVerify(context, signature, size, (const unsigned char *)bytes.data,
+	                            bytes.size) == 1;
+	EVP_MD_CTX_free(context);
+	ERR_clear_error();
+	return is_right;
+}
+
+/* RFC 7518 section 3.4: R and S as they are; OpenSSL wants them in DER. */
+static bool verify_p256(EVP_PKEY *key, struct pn_slice bytes, struct pn_slice signature)
+{
+	const unsigned char *numbers = (const unsigned char *)signature.data;
+	ECDSA_SIG *pair = ECDSA_SIG_new();
+	unsigned char *der = NULL;
+	BIGNUM *r;
+	BIGNUM *s;
+	int size;
+	bool is_right;
+
+	if (signature.size != P256_SIGNATURE_SIZE) {
+		ECDSA_SIG_free(pair);
+		return false;
+	}
+	r = BN_bin2bn(numbers, P256_SIZE, NULL);
+	s = BN_bin2bn(numbers + P256_SIZE, P256_SIZE, NULL);
+	if (pair == NULL || r == NULL || s == NULL || ECDSA_SIG_set0(pair, r, s) != 1)
+		abort();
+	size = i2d_ECDSA_SIG(pair, &der);
+	is_right = size > 0 && verify(key, EVP_sha256(), bytes, der, (size_t)size);
+	OPENSSL_free(der);
+	ECDSA_SIG_free(pair);
+	return is_right;
+}
+
+bool pn_public_key_verify(const struct pn_public_key *key, struct pn_slice bytes,
+                          struct pn_slice signature)
+{
+	const unsigned char *data = (const unsigned char *)signature.data;
+
+	switch (key->algorithm) {
+	case PN_SIGNATURE_RS256:
+		return verify(key->key, EVP_sha256(), bytes, data, signature.size);
+	case PN_SIGNATURE_ES256:
+		return verify_p256(key->key, bytes, signature);
+	case PN_SIGNATURE_EDDSA:
+		return verify(key->key, NULL, bytes, data, signature.size);
+	case PN_SIGNATURE_NONE:
+		break;
+	}
+	return false;
+}
+
+void pn_sha256(struct pn_slice bytes, uint8_t digest_out[32])
+{
+	pn_digest(PN_DIGEST_SHA256, bytes, digest_out);
+}
