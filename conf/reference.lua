@@ -242,6 +242,70 @@ module "auth_file" {
 
 }
 
+-- Logins with tokens of an OAuth 2 server.
+module "auth_oauth" {
+    -- Who gives the tokens out: the claim iss must be just this.
+    -- It is a text.
+    issuer = "",
+
+    -- Names of this service: the claim aud must have one of them.
+    -- It is a list of texts.
+    audience = {},
+
+    -- Scopes that a token must have, all of them.
+    -- It is a list of texts.
+    scope = {},
+
+    -- Claim that names the account; an email whose email_verified is false names nobody.
+    -- It is a text.
+    account_claim = "email",
+
+    -- File with the public keys that sign tokens, in PEM form or as a set in JSON; read at the start and at a reload.
+    -- It is a path.
+    -- keys = nil,
+
+    -- Where the server has its set of keys (jwks_uri); in place of keys.
+    -- It is a text.
+    keys_url = "",
+
+    -- Keys from a server are asked for again after so long.
+    -- It is a duration like "30s" from 1s to 30d.
+    keys_lifetime = "1h",
+
+    -- Where the server is asked about tokens (RFC 7662) that no key can judge.
+    -- It is a text.
+    introspection_url = "",
+
+    -- Our name at the introspection_url.
+    -- It is a text.
+    client_id = "",
+
+    -- Our password there.
+    -- It is a text.
+    client_secret = "",
+
+    -- What a server said of a token is believed for so long, and never longer than the token is good.
+    -- It is a duration like "30s" from 1ms to 1d.
+    cache_lifetime = "1m",
+
+    -- Most tokens that an answer is kept of, in each worker.
+    -- It is a whole number from 1 to 1000000.
+    cache_entries = 10000,
+
+    -- A server that has not answered by then is trouble: the login fails for now.
+    -- It is a duration like "30s" from 10ms to 1m.
+    request_timeout = "10s",
+
+    -- How far the clock of the server may be from ours.
+    -- It is a duration like "30s" from 0ms to 1h.
+    clock_skew = "1m",
+
+    -- Told to clients whose token is no good: the document that says where they get one (openid-configuration).
+    -- It is a text.
+    discovery_url = "",
+
+}
+
 -- Counters and small values with a lifetime, shared by all workers.
 module "cache_local" {
     -- The most that its entries take; then those that would go first go at once.

@@ -38,21 +38,37 @@ static void release_login(struct pn_login *login)
 	pn_arena_free(&arena);
 }
 
+static void let_go(struct pn_session *session)
+{
+	session->login_attachment.release = NULL;
+	session->login_attachment.attachment = NULL;
+}
+
+/* The history hears of it. */
+static void record(const struct pn_login *login, enum pn_log_level level, const char *outcome,
+                   const char *why)
+{
+	struct pn_event *event = pn_session_event(login->session, level, "login");
+
+	pn_event_text(event, "mechanism", pn_slice_of(login->credentials.mechanism));
+	pn_event_text(event, "name", login->credentials.identity);
+	pn_event_text(event, "outcome", pn_slice_of(outcome));
+	pn_event_bool(event, "encrypted", pn_session_is_encrypted(login->session));
+	if (why[0] != '\0')
+		pn_event_text(event, "text", pn_slice_of(why));
+	pn_event_send(&event);
+}
+
 /* The session ends in the middle of an attempt, or begins another. */
 static void abandon(struct pn_session *session, void *pointer)
 {
 	struct pn_login *login = pointer;
 
 	(void)session;
+	record(login, PN_LOG_INFO, "abandoned", login->in_job ? "" : login->error.text);
 	login->is_abandoned = true;
 	if (!login->in_job)
 		release_login(login);
-}
-
-static void let_go(struct pn_session *session)
-{
-	session->login_attachment.release = NULL;
-	session->login_attachment.attachment = NULL;
 }
 
 struct pn_login *pn_login_of(const struct pn_session *session)
@@ -130,16 +146,9 @@ static void tell(struct pn_login *login, enum pn_sasl_outcome outcome, const str
 {
 	struct pn_session *session = login->session;
 	struct pn_sasl_step *step = new_step(outcome, 0);
-	struct pn_event *event = pn_session_event(
-		session, outcome == PN_SASL_TEMPORARY ? PN_LOG_WARNING : PN_LOG_INFO, "login");
 
-	pn_event_text(event, "mechanism", pn_slice_of(login->credentials.mechanism));
-	pn_event_text(event, "name", login->credentials.identity);
-	pn_event_text(event, "outcome", pn_slice_of(outcome_names[outcome]));
-	pn_event_bool(event, "encrypted", pn_session_is_encrypted(session));
-	if (why[0] != '\0')
-		pn_event_text(event, "text", pn_slice_of(why));
-	pn_event_send(&event);
+	record(login, outcome == PN_SASL_TEMPORARY ? PN_LOG_WARNING : PN_LOG_INFO,
+	       outcome_names[outcome], why);
 	let_go(session);
 	/* What could not be judged told nobody anything. */
 	if (outcome == PN_SASL_PROVEN || outcome == PN_SASL_TEMPORARY)
@@ -393,6 +402,7 @@ static void token_is_good(struct pn_login *login, struct pn_slice name)
 	if (login->credentials.identity.size > 0 &&
 	    !pn_slice_equal(login->credentials.identity, identity)) {
 		login->found = PN_DENIED;
+		(void)pn_fail(&login->error, "the token is somebody else's");
 		login->answered(login);
 		return;
 	}
@@ -414,6 +424,8 @@ static void token_answered(void *user, const struct pn_answer *answer)
 		token_is_good(login, token->identity);
 	} else if (answer->status == PN_DENIED) {
 		login->found = PN_DENIED;
+		if (answer->error != NULL)
+			login->error = *answer->error;
 		if (token != NULL) {
 			login->token.problem = kept_text(login, token->problem);
 			login->token.scope = kept_text(login, token->scope);

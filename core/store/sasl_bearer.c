@@ -96,7 +96,7 @@ static bool is_over(struct pn_login *login)
 
 	if (!exchange->has_failed)
 		return false;
-	pn_login_end(login, PN_SASL_WRONG, NULL, "the token is no good");
+	pn_login_end(login, PN_SASL_WRONG, NULL, login->error.text);
 	return true;
 }
 

@@ -28,7 +28,7 @@
  *                    client_certificate, is_early_talker, unauthorised_pipelining.
  *   0.5  2026-11-29  authentication.h: offers, token, verifiers of SCRAM; `verify` may be NULL.
  *                    sasl.h: terms, names of mechanisms, PN_SASL_NEEDS_TLS; what
- *                    pn_sasl_mechanisms() says is of its session.
+ *                    pn_sasl_mechanisms() says is of its session. signature.h.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H
