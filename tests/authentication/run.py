@@ -494,12 +494,24 @@ SHARED += [("each with what it has", each_with_what_it_has),
            ("binding to the channel of TLS 1.2", binding_of_old_tls),
            ("loopback is not counted", loopback_is_not_counted)]
 SHARED += [(f"table of {name}", table(name)) for name in ALL if "OAUTH" not in name]
+
+
+def table_of_tokens(build):
+    """The same for what takes tokens, with a server of tokens that knows none."""
+    with tokens.TokenServer() as server:
+        module = (f'module "auth_oauth" {{ introspection_url = "{server.url}/", client_id = "post:ern", '
+                  f'client_secret = "s e" }}')
+        with Gateway(build, users=users(), **options(ALL, more=module)) as gateway:
+            for name in ("OAUTHBEARER", "XOAUTH2"):
+                table(name)(gateway)
+
+
 OWN = [("the table is large enough", the_table_is_large_enough),
        ("names are not told after a start", names_are_not_told_after_a_start),
        ("secrets stay under TLS", secrets_stay_under_tls),
        ("only what is named", only_what_is_named), ("usual ones", usual_ones),
        ("wrong names", wrong_names), ("policy", policy), ("throttle", throttle)]
-OWN += tokens.TESTS
+OWN += [("table of tokens", table_of_tokens)] + tokens.TESTS
 
 
 def run(name, check, argument):

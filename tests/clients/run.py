@@ -28,6 +28,7 @@ import imap_fetch  # noqa: E402
 import imap_mailbox  # noqa: E402
 import imap_programs  # noqa: E402
 import imap_sync  # noqa: E402
+import logins  # noqa: E402
 from gateway import Gateway, PASSWORD, USERS  # noqa: E402
 from imap_mailbox import Failure, Skipped, client  # noqa: E402
 
@@ -388,7 +389,7 @@ def main():
     parser.add_argument("only", nargs="*", help="parts of the names of checks")
     arguments = parser.parse_args()
     checks = [check for check in
-              CHECKS + imap_fetch.CHECKS + imap_sync.CHECKS + imap_programs.CHECKS
+              CHECKS + logins.CHECKS + imap_fetch.CHECKS + imap_sync.CHECKS + imap_programs.CHECKS
               if not arguments.only or any(part in check[0] for part in arguments.only)]
     counts = {"ok": 0, "not ok": 0, "skipped": 0}
     with Gateway(arguments.build, users=USERS + imap_mailbox.USERS,
