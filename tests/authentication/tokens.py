@@ -172,7 +172,7 @@ class TokenServer:
 
 def with_tokens(*lines, **options):
     """Options of a gateway with such an auth_oauth."""
-    many = "max_login_failures = 1000, max_errors = 100000"
+    many = 'max_login_failures = 1000, max_errors = 100000, plaintext_login = "never"'
     module = 'module "auth_oauth" { ' + ", ".join(lines) + " }"
     return dict(submission=many, pop3=many, imap=many, users=USERS, more=module, workers=1,
                 store='module "store_local" { as = "local" }', **options)
