@@ -130,6 +130,7 @@ Channel both
 Far :remote:
 Near :here:
 Create Near
+SyncState *
 """)
             run([program, "-c", settings, "both"])
             used(mine, mechanism)
