@@ -87,6 +87,7 @@ enum pn_next smtp_secured(struct pn_session *session, struct smtp_session *smtp,
 	smtp_reset(session, smtp);
 	smtp->is_greeted = false;
 	smtp->is_extended = false;
+	smtp->has_hello_of_other = false;
 	pn_session_set_hello(session, PN_SLICE(""));
 	switch (result->verdict) {
 	case PN_VERDICT_CONTINUE:

@@ -104,7 +104,15 @@ class Wishes(Base):
         check(not self.mailbox(gateway), "nobody asked for a report")
 
     def it_is_returned_when_the_time_is_over(self):
-        peer = self.peer(lambda word, line: "450 4.2.0 not yet" if word == "RCPT" else None, offers=("DELIVERBY",))
+        tries = []
+
+        def answers(word, line):
+            if word != "RCPT":
+                return None
+            tries.append(line)
+            return "450 4.2.0 not yet" if len(tries) == 1 else None
+
+        peer = self.peer(answers, offers=("DELIVERBY",))
         gateway = self.gateway(peer, settings='retry_schedule = { "1h" }\n')
         self.submit(gateway, ["x@example.net"], mail_options=["BY=1;R"])
         field, = self.report(self.wait_mail(gateway, 1)[0])

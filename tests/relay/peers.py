@@ -46,7 +46,8 @@ POLICY = """on("envelope.recipient", function(session, recipient)
 end)
 on("recipient.route", function(session, recipient)
 	if recipient.domain == "postfix.test" or recipient.domain == "exim.test" then
-		recipient:route{ tls = "verified" }
+		local chunks = recipient.local_part == "good60" and "chunks" or "deliver_smtp"
+		recipient:route{ tls = "verified", transport = chunks }
 	end
 end)
 """
@@ -152,12 +153,15 @@ class World:
         self.directory = tempfile.mkdtemp(prefix="postern-peers-")
         self.sink = Sink(mark=b"\0", extensions=EXTENSIONS + ("SMTPUTF8",), addresses=("127.0.0.1",))
         self.gateway = Gateway(build, start=False, settings='zone_file = "zone"\nretry_schedule = { "200ms" }\n'
-                               'relay = ""\npolicy "secure.lua"\n', more="-- the transport\n")
+                               'relay = ""\npolicy "secure.lua"\n', more="-- the transport\n",
+                               mx='xforward_networks = { "127.0.0.0/8" }')
         self.place = Place(self.directory, self.gateway.ports["mx"], self.sink.port, ADDRESSES)
         with open(self.gateway.config, encoding="utf-8") as file:
             text = file.read()
         self.gateway.write("postern.lua", text.replace(
             "-- the transport", f'module "deliver_smtp" {{ port = {self.place.port}, '
+            f'trusted_certificates = "{self.place.certificate}" }}\n'
+            f'module "deliver_smtp" {{ as = "chunks", port = {self.place.port}, chunking = "offered", '
             f'trusted_certificates = "{self.place.certificate}" }}'))
         zone = ""
         for server, address in zip(SERVERS, ADDRESSES):
@@ -253,6 +257,15 @@ class Tests:
             b"\r\nReceived:" + part for part in arrival.text.split(b"\r\nReceived:")[1:2])
         check(bool(re.search(rb"ESMTPS|using TLS|TLSv1|tls TLS", hop, re.I)) == self.server.has_tls,
               f"TLS or not: {hop[:600]!r}")
+
+    def delivers_to_NAME_in_chunks(self):
+        if self.server.name == "opensmtpd":
+            raise Skip("it offers no CHUNKING")
+        subject, body = self.world.subject(), hard_body(2 << 20)
+        self.world.submit([self.at("good60")], message(subject, body), ["BODY=8BITMIME"])
+        arrival, = self.world.arrived(self.at("good60"), subject)
+        same(body_of(arrival.text), body, "at the sink")
+        check("> BDAT " in self.world.log(), "it did not go with BDAT")
 
     def delivers_a_large_message_to_NAME(self):
         subject, body = self.world.subject(), hard_body(9 << 20)
@@ -361,6 +374,17 @@ class Tests:
         same(body_of(text), body, "in the mailbox")
         check(b"with ESMTPS" in text[:600], f"it came without TLS: {text[:400]!r}")
         check(text.startswith(b"Return-Path: <%s>" % self.at("good9").encode()), f"{text[:100]!r}")
+
+    def hears_from_NAME_where_it_has_a_message_from(self):
+        if self.server.name != "postfix":
+            raise Skip("it knows no XFORWARD")
+        subject = self.world.subject()
+        self.send_through([ALICE], message(subject, b"x\r\n"), ())
+        wait_for(lambda: self.world.letters(subject), f"{subject} for alice")
+        told = wait_for(lambda: [json.loads(line) for line in self.world.log().splitlines()
+                                 if '"forwarded.address"' in line and line.startswith("{")], "the facts of XFORWARD")
+        facts = told[-1]["facts"]
+        check(facts["forwarded.address"].startswith("127.") and facts["forwarded.protocol"] == "ESMTP", f"{facts}")
 
     def receives_forty_messages_from_NAME(self):
         subjects = [self.world.subject() for _ in range(40)]

@@ -214,6 +214,7 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 smtp_bind_address = {self.address}
 smtp_host_lookup = native
+smtp_send_xforward_command = yes
 disable_dns_lookups = yes
 smtpd_peername_lookup = no
 smtputf8_enable = yes
