@@ -53,6 +53,12 @@ on("auth.verify", function(session, attempt)
 	end
 	return reject()
 end)
+on("client.request", function(session, request)
+	if session.is_early_talker or session.unauthorised_pipelining > 1 then
+		return drop()
+	end
+	return reject(550, "5.7.1", request.kind .. " " .. request.argument)
+end)
 on("recipient.route", function(session, recipient)
 	if session == nil then
 		return hold()
@@ -116,6 +122,10 @@ class Kit:
                    'equal(session_note("seen"), "1700000000.0")')
         self.holds('equal(run("auth.verify", { attempt = { identity = "a@example.org", secret = "secret" } }), "accept")\n'
                    'equal(run("auth.verify", { attempt = { secret = "wrong" } }), "reject 550 5.7.1 refused by policy")')
+        self.holds('equal(run("client.request", { request = { kind = "summon", argument = "a.example" } }),\n'
+                   '      "reject 550 5.7.1 summon a.example")\n'
+                   'equal(run("client.request", { request = { }, is_early_talker = true }), "drop")\n'
+                   'equal(run("client.request", { request = { }, unauthorised_pipelining = 2 }), "drop")')
         self.holds('equal(run("recipient.route", { recipient = "a@example.net" }), "continue")\n'
                    'equal(run("recipient.route", { recipient = "a@example.net", no_session = true }), "hold")')
 
@@ -176,7 +186,7 @@ class Kit:
 
     def hooks_that_were_never_asked_are_told(self):
         done = self.test('it("one", function() run("client.hello") end)\n')
-        check("# 1 of 9 hooks were asked" in done.stdout, done.stdout)
+        check("# 1 of 10 hooks were asked" in done.stdout, done.stdout)
         check("# never asked: x.lua:21 at message.decide" in done.stdout, done.stdout)
 
     def programs_get_it_as_json(self):
