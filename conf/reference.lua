@@ -29,6 +29,10 @@ control = ""
 -- It is a path.
 -- control_socket = nil,
 
+-- Whether workers are kept from files that no option names, from other programs and from system calls that mail does not need: auto as far as the kernel can, required or not at all, off never.
+-- It is one of "auto", "required", "off".
+confinement = "auto"
+
 -- Number of edge workers; 0 for one on each processor.
 -- It is a whole number from 0 to 64.
 edge_workers = 0

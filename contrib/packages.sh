@@ -6,14 +6,14 @@ set -eu
 
 build="build-essential cmake ninja-build pkg-config libuv1-dev libssl-dev liblua5.4-dev libltdl-dev
 liblmdb-dev libunbound-dev libxxhash-dev libcrypt-dev libmicrohttpd-dev libjansson-dev libutf8proc-dev
-libpcre2-dev libcurl4-openssl-dev libidn2-dev libidn-dev
+libpcre2-dev libcurl4-openssl-dev libidn2-dev libidn-dev libseccomp-dev
 check
 dns-root-data openssl"
 test="clang clang-format lld libclang-rt-14-dev ccache python3 libpython3.11-testsuite swaks
 libnet-ssleay-perl curl msmtp fetchmail mpop isync offlineimap3 interimap neomutt mutt getmail6 fdm alpine
 imapfilter libmail-imapclient-perl dovecot-core dovecot-imapd
 postfix libevent-2.1-7 libgnutls-dane0 libidn12 gsasl libsasl2-modules
-lua5.4 strace util-linux e2fsprogs procps"
+lua5.4 strace util-linux e2fsprogs procps systemd"
 
 wanted=$build
 [ "${1:-build}" = test ] && wanted="$build $test"

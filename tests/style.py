@@ -184,6 +184,43 @@ def check_options_files(build):
     report("every OPTIONS.md is current", places)
 
 
+def check_hardening(build):
+    """What was built can be put anywhere in memory, and none of it be written and executed."""
+    places = []
+    modules = os.path.join(build, "modules")
+    built = [os.path.join(build, "postern")] + sorted(
+        os.path.join(modules, name) for name in os.listdir(modules) if name.endswith(".so"))
+    for path in built:
+        said = subprocess.run(["readelf", "-W", "-h", "-l", "-d", "--dyn-syms", path],
+                              capture_output=True, text=True, check=True).stdout
+        stack = re.search(r"GNU_STACK.*", said)
+        wanted = {
+            "is placed anywhere": re.search(r"Type: +DYN", said),
+            "binds at once": re.search(r"BIND_NOW|Flags:.* NOW", said),
+            "makes its tables read-only": "GNU_RELRO" in said,
+            "has no executable stack": stack and "RWE" not in stack.group(),
+            "names no directory of libraries": not re.search(r"\(R(UN)?PATH\)", said),
+        }
+        # A small module may have no array on its stack, and copy nothing.
+        if path == built[0]:
+            wanted["watches its stack"] = "__stack_chk_fail" in said
+            wanted["checks what it copies"] = re.search(r"__(mem|str|sn?print|vsn)\w+_chk", said)
+        places += [f"{os.path.basename(path)} lacks: {what}" for what, is_so in wanted.items() if not is_so]
+    report("what is built is hardened", places)
+
+
+def check_unit():
+    """The service of systemd is one that systemd understands."""
+    if shutil.which("systemd-analyze") is None:
+        print("skipped: systemd-analyze is not installed, nobody read the service's unit")
+        return
+    said = subprocess.run(["systemd-analyze", "verify", "contrib/packaging/postern.service"], cwd=ROOT,
+                          capture_output=True, text=True).stderr
+    # The program is not installed here.
+    report("systemd understands the unit", [line for line in said.splitlines()
+                                            if "postern.service" in line and "is not executable" not in line])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
@@ -197,6 +234,8 @@ def main():
     check_readmes()
     check_reference(build)
     check_options_files(build)
+    check_hardening(build)
+    check_unit()
     return 1 if failures else 0
 
 

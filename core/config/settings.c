@@ -5,6 +5,7 @@
  */
 #include "config/settings.h"
 
+static const char *const confinement_ways[] = {"auto", "required", "off", NULL};
 static const char *const dnssec_ways[] = {"auto", "off", "required", NULL};
 static const char *const log_levels[] = {"debug", "info", "notice", "warning", "error", NULL};
 
@@ -13,6 +14,7 @@ const struct pn_option pn_gateway_options[] = {
                          .summary = "Name of the gateway in banners, greetings and trace fields; "
                                     "the machine's name where it is not given."),
 	PN_OPTION_PATH(struct pn_gateway_settings, data_directory, "/var/lib/postern",
+                       .flags = PN_OPTION_WRITES,
                        .summary = "Directory of everything the gateway keeps."),
 	PN_OPTION_STRING(struct pn_gateway_settings, user, "postern",
                          .summary = "User that the workers run as when the gateway is started by "
@@ -29,6 +31,12 @@ const struct pn_option pn_gateway_options[] = {
 	PN_OPTION_PATH(struct pn_gateway_settings, control_socket, NULL,
                        .summary = "Socket of the commands status, reload and stop; control.sock in "
                                   "the data directory where it is not given."),
+	PN_OPTION_CHOICE(struct pn_gateway_settings, confinement, "auto",
+                         .choices = confinement_ways,
+                         .summary = "Whether workers are kept from files that no option names, "
+                                    "from other programs and from system calls that mail does not "
+                                    "need: auto as far as the kernel can, required or not at all, "
+                                    "off never."),
 	PN_OPTION_COUNT(struct pn_gateway_settings, edge_workers, "0", .minimum_text = "0",
                         .maximum_text = "64", .flags = PN_OPTION_RELOADABLE,
                         .summary = "Number of edge workers; 0 for one on each processor."),
@@ -151,7 +159,7 @@ const struct pn_option pn_gateway_options[] = {
 	PN_OPTION_CHOICE(struct pn_gateway_settings, log_level, "info", .choices = log_levels,
                          .flags = PN_OPTION_RELOADABLE,
                          .summary = "Least important events that are logged."),
-	PN_OPTION_PATH(struct pn_gateway_settings, log_file, NULL,
+	PN_OPTION_PATH(struct pn_gateway_settings, log_file, NULL, .flags = PN_OPTION_WRITES,
                        .summary =
                                "File that the log is appended to; standard error where it is not "
                                "given."),

@@ -16,6 +16,7 @@ struct pn_gateway_settings {
 	struct pn_text_list module_directories; /* "": the installed one */
 	const char *control;                    /* "127.0.0.1:2080": /health, /metrics; "": none */
 	const char *control_socket;             /* path; default: control.sock in data_directory */
+	uint32_t confinement;                   /* enum pn_confinement */
 	uint32_t edge_workers;                  /* 1..64; default: one for each processor */
 	uint32_t queue_workers;
 	uint32_t max_sessions;                  /* of each worker */

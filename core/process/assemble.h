@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "module/loader.h"
+#include "process/confine.h"
 #include "session/generation.h"
 
 /* A listener of the configuration with the instance it leads to. */
@@ -45,6 +46,9 @@ struct pn_assemble_settings {
 PN_MUST_CHECK enum pn_status pn_assemble(const char *config_path,
 					 const struct pn_assemble_settings *settings,
 					 struct pn_assembly **assembly_out, struct pn_error *error);
+
+/* Adds the paths that its workers must reach: those of the options, of the gateway and its modules. */
+void pn_assembly_reach(const struct pn_assembly *assembly, struct pn_reach *reach);
 
 /* Starts every instance of the assembly that has not been started. */
 PN_MUST_CHECK enum pn_status pn_instances_start(const struct pn_assembly *assembly,

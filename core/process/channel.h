@@ -3,7 +3,7 @@
  * The channel between the master and one worker: packets of text, each with at
  * most one descriptor. A packet is a word and its arguments, one a line.
  *
- * To a worker: listener ADDRESS (with a descriptor), file PATH (with one), key PATH
+ * To a worker: reach read|write PATH, confine WAY, listener ADDRESS (with a descriptor), file PATH (with one), key PATH
  * (with one), prepare NUMBER, use NUMBER, abandon NUMBER, stop, result ID TEXT.
  * From a worker: ready NUMBER, replace NUMBER REASON, failed NUMBER TEXT; from the
  * control worker also ask ID reload, ask ID stop.

@@ -95,7 +95,8 @@ static int check(const struct pn_arguments *arguments)
 	struct pn_assembly *assembly;
 	struct pn_error error;
 
-	if ((arguments->flat && become_unprivileged(arguments->config, &error) != PN_OK) ||
+	if ((arguments->flat && (become_unprivileged(arguments->config, &error) != PN_OK ||
+	                         pn_confine_calls(&error) != PN_OK)) ||
 	    pn_assemble(arguments->config, &settings, &assembly, &error) != PN_OK)
 		return fail(&error);
 	if (arguments->flat)

@@ -24,6 +24,17 @@ static enum pn_status send_list(const struct pn_member *worker, const char *word
 	return status;
 }
 
+static enum pn_status send_reach(const struct pn_member *worker, const char *word,
+                                 const struct pn_flat_list *list)
+{
+	enum pn_status status = PN_OK;
+
+	for (size_t i = 0; i < list->count && status == PN_OK; i++)
+		status =
+			pn_channel_send(worker->channel, -1, "reach\n%s\n%s", word, list->items[i]);
+	return status;
+}
+
 void pn_crew_end(struct pn_member *worker, const char *why)
 {
 	worker->ended_for = why;
@@ -42,8 +53,15 @@ void pn_crew_tell_prepare(struct pn_member *worker, const struct pn_supply *supp
 {
 	enum pn_status status = PN_OK;
 
+	/* First of all: a worker confines itself before it does anything else. */
+	status = send_reach(worker, "read", &supply->flat.reads);
+	if (status == PN_OK)
+		status = send_reach(worker, "write", &supply->flat.writes);
+	if (status == PN_OK)
+		status = pn_channel_send(worker->channel, -1, "confine\n%u",
+		                         (unsigned)supply->flat.confinement);
 	/* Queue workers listen to nobody. */
-	if (worker->kind != PN_WORKER_QUEUE)
+	if (status == PN_OK && worker->kind != PN_WORKER_QUEUE)
 		status = send_list(worker, "listener", &supply->listeners);
 	if (status == PN_OK)
 		status = send_list(worker, "key", &supply->keys);

@@ -43,6 +43,17 @@ static void write_authorities(const struct pn_config *config, size_t index, FILE
 	write_text(out, "file", path);
 }
 
+static void write_reach(const struct pn_assembly *assembly, FILE *out)
+{
+	struct pn_reach reach = {.count = 0};
+
+	pn_assembly_reach(assembly, &reach);
+	for (size_t i = 0; i < reach.count; i++)
+		write_text(out, reach.entries[i].may_write ? "write" : "read",
+		           reach.entries[i].path);
+	pn_reach_clear(&reach);
+}
+
 void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 {
 	const struct pn_config *config = assembly->config;
@@ -67,6 +78,7 @@ void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 			break;
 		write_text(out, "file", table);
 	}
+	write_reach(assembly, out);
 	write_text(out, "user", settings->user);
 	write_text(out, "group", settings->group);
 	write_text(out, "data_directory", settings->data_directory);
@@ -82,6 +94,7 @@ void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 	write_number(out, "stop_grace", settings->stop_grace);
 	write_number(out, "reload_deadline", settings->reload_deadline);
 	write_number(out, "tls_session_lifetime", settings->tls_session_lifetime);
+	write_number(out, "confinement", settings->confinement);
 	fputs("end\n", out);
 	fflush(out);
 }
@@ -114,7 +127,11 @@ static void take_line(struct pn_flat *flat, const char *word, const char *value)
 	const struct {
 		const char *word;
 		struct pn_flat_list *list;
-	} lists[] = {{"listener", &flat->listeners}, {"key", &flat->keys}, {"file", &flat->files}};
+	} lists[] = {{"listener", &flat->listeners},
+	             {"key", &flat->keys},
+	             {"file", &flat->files},
+	             {"read", &flat->reads},
+	             {"write", &flat->writes}};
 	const struct {
 		const char *word;
 		const char **text;
@@ -132,7 +149,8 @@ static void take_line(struct pn_flat *flat, const char *word, const char *value)
 	               {"watchdog", &flat->watchdog_ms},
 	               {"stop_grace", &flat->stop_grace_ms},
 	               {"reload_deadline", &flat->reload_deadline_ms},
-	               {"tls_session_lifetime", &flat->tls_session_lifetime_ms}};
+	               {"tls_session_lifetime", &flat->tls_session_lifetime_ms},
+	               {"confinement", &flat->confinement}};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		if (strcmp(word, lists[i].word) == 0)

@@ -26,6 +26,8 @@ struct pn_flat {
 	struct pn_flat_list listeners; /* addresses */
 	struct pn_flat_list keys;      /* paths of private keys */
 	struct pn_flat_list files;     /* paths of the files that were read */
+	struct pn_flat_list reads;     /* what the workers must reach, below its directory */
+	struct pn_flat_list writes;
 	const char *user;
 	const char *group;
 	const char *data_directory;
@@ -38,6 +40,7 @@ struct pn_flat {
 	uint64_t stop_grace_ms;
 	uint64_t reload_deadline_ms;
 	uint64_t tls_session_lifetime_ms;
+	uint64_t confinement;
 };
 
 /* Writes the result of a check. */

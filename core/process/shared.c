@@ -3,6 +3,7 @@
 #include "process/shared.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -105,6 +106,29 @@ uint32_t pn_shared_count_address(struct pn_shared *shared, struct pn_slot *own, 
 			sum += count_in(&shared->slots[i], hash);
 	}
 	return sum;
+}
+
+static struct flock lock_of(size_t slot)
+{
+	return (struct flock){
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)slot, .l_len = 1};
+}
+
+enum pn_status pn_shared_live(size_t slot, struct pn_error *error)
+{
+	struct flock lock = lock_of(slot);
+
+	if (fcntl(PN_SHARED_DESCRIPTOR, F_SETLK, &lock) != 0)
+		return pn_fail_errno(error, errno, "cannot lock the slot of this worker");
+	return PN_OK;
+}
+
+bool pn_shared_is_alive(size_t slot)
+{
+	struct flock lock = lock_of(slot);
+
+	/* Where nobody can tell, it lives. */
+	return fcntl(PN_SHARED_DESCRIPTOR, F_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
 const struct pn_running *pn_shared_running(const struct pn_slot *slot)

@@ -101,6 +101,14 @@ PN_MUST_CHECK enum pn_status pn_shared_map(int descriptor, struct pn_shared **sh
 uint32_t pn_shared_count_address(struct pn_shared *shared, struct pn_slot *own,
 				 const char *address, int change);
 
+/*
+ * Says that the worker of this slot lives, until it does not: by a lock on the descriptor of the
+ * memory, which the kernel takes back with the descriptors of the process, in their order, before those of
+ * its sessions. So who sees that his connection has ended sees that, too. Worker, once.
+ */
+PN_MUST_CHECK enum pn_status pn_shared_live(size_t slot, struct pn_error *error);
+bool pn_shared_is_alive(size_t slot);
+
 /* What it was at when it died, or is at. */
 const struct pn_running *pn_shared_running(const struct pn_slot *slot);
 

@@ -9,9 +9,7 @@
 #include "delivery/queue.h"
 #include "process/shared.h"
 
-#include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -316,31 +314,6 @@ void pn_suspects_enable_hooks(struct pn_suspects *suspects)
 
 static struct pn_shared *used;
 
-/* Dead, and the master has not taken notice: its slot says what it ran, and the table does not yet.
- */
-static bool is_dying(int32_t pid)
-{
-	enum { EXITING = 0x4 }; /* PF_EXITING, which the machine sets before it closes sockets */
-	char path[40];
-	char text[512];
-	const char *rest;
-	char state;
-	unsigned flags;
-	size_t size;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	file = fopen(path, "re");
-	if (file == NULL)
-		return kill(pid, 0) != 0 && errno == ESRCH; /* the master has it in its hands */
-	size = fread(text, 1, sizeof(text) - 1, file);
-	fclose(file);
-	text[size] = '\0';
-	rest = strrchr(text, ')'); /* behind the name, which may hold anything */
-	return rest != NULL && sscanf(rest, ") %c %*d %*d %*d %*d %*d %u", &state, &flags) == 2 &&
-	       (state == 'Z' || state == 'X' || (flags & EXITING) != 0);
-}
-
 static uint32_t unseen_deaths(uint64_t digest)
 {
 	uint32_t count = 0;
@@ -349,9 +322,10 @@ static uint32_t unseen_deaths(uint64_t digest)
 		const struct pn_slot *slot = &used->slots[i];
 		int32_t pid = atomic_load(&slot->pid);
 
-		/* We live. */
+		/* We live. Who is dead, and the master has not taken notice: the slot says what it
+		 * ran, and the table does not yet. */
 		count += pid != 0 && &slot->running != pn_running &&
-		         pn_shared_running(slot)->digest == digest && is_dying(pid);
+		         pn_shared_running(slot)->digest == digest && !pn_shared_is_alive(i);
 	}
 	return count;
 }

@@ -27,6 +27,7 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,12 @@ static struct {
 	int descriptor;
 } keys[MAX_KEYS];
 static size_t key_count;
+
+static struct {
+	struct pn_reach held;   /* what this process was confined to */
+	struct pn_reach wanted; /* by the configuration that is on its way */
+	bool is_confined;
+} reach;
 
 static struct pn_watch *channel_watch;
 static struct pn_timer *heartbeat;
@@ -248,6 +255,11 @@ static void prepare(uint32_t number)
 	struct pn_error error = {.text = ""};
 	struct pn_assembly *assembly;
 
+	/* Before anything looks there. */
+	if (!pn_reach_has(&reach.held, &reach.wanted)) {
+		tell("replace", number, "files are elsewhere than those that it can reach");
+		return;
+	}
 	if (pn_assemble(pn_worker.config_path, &settings, &assembly, &error) != PN_OK) {
 		tell("failed", number, error.text);
 		return;
@@ -350,19 +362,46 @@ static void use_prepared(uint32_t number)
 	tell("using", number, "");
 }
 
+/* The first time for good; later it is only compared with what there is. */
+static enum pn_status confine(enum pn_confinement way, struct pn_error *error)
+{
+	const char *missing;
+
+	if (reach.is_confined)
+		return PN_OK;
+	reach.held = reach.wanted;
+	reach.wanted.count = 0;
+	reach.is_confined = true;
+	if (pn_confine(way, &reach.held, &missing, error) != PN_OK)
+		return PN_FAILED;
+	/* Once is enough for all of them. */
+	if (missing != NULL && pn_worker.kind == PN_WORKER_CONTROL)
+		fprintf(stderr, "postern: warning: %s\n", missing);
+	return PN_OK;
+}
+
+static void prepare_with_reach(uint32_t number)
+{
+	prepare(number);
+	pn_reach_clear(&reach.wanted);
+}
+
 static void take_packet(struct pn_packet *packet)
 {
 	const char *word = packet->words[0];
 	uint32_t number = (uint32_t)strtoul(packet->words[1], NULL, 10);
 
-	if (strcmp(word, "listener") == 0 && packet->descriptor >= 0)
+	if (strcmp(word, "reach") == 0)
+		pn_reach_add(&reach.wanted, packet->words[2],
+		             strcmp(packet->words[1], "write") == 0);
+	else if (strcmp(word, "listener") == 0 && packet->descriptor >= 0)
 		pn_listening_add(packet->words[1], packet->descriptor);
 	else if (strcmp(word, "file") == 0 && packet->descriptor >= 0)
 		pn_file_provide(packet->words[1], packet->descriptor);
 	else if (strcmp(word, "key") == 0 && packet->descriptor >= 0)
 		add_key(packet->words[1], packet->descriptor);
 	else if (strcmp(word, "prepare") == 0)
-		prepare(number);
+		prepare_with_reach(number);
 	else if (strcmp(word, "use") == 0)
 		use_prepared(number);
 	else if (strcmp(word, "abandon") == 0)
@@ -389,10 +428,33 @@ static void channel_ready(void *user, int events)
 	}
 }
 
+/* What is said first, waited for: before the first thread and the first module. */
+static enum pn_status be_confined(struct pn_error *error)
+{
+	struct pollfd wait = {.fd = PN_CHANNEL_DESCRIPTOR, .events = POLLIN};
+	struct pn_packet packet;
+	enum pn_status status;
+
+	for (;;) {
+		status = pn_channel_receive(PN_CHANNEL_DESCRIPTOR, &packet);
+		if (status == PN_FAILED)
+			_exit(1); /* the master is gone */
+		if (status == PN_NOT_FOUND)
+			(void)poll(&wait, 1, -1);
+		else if (strcmp(packet.words[0], "confine") == 0)
+			return confine((enum pn_confinement)strtoul(packet.words[1], NULL, 10),
+			               error);
+		else
+			take_packet(&packet);
+	}
+}
+
 static enum pn_status start(struct pn_error *error)
 {
+	if (be_confined(error) != PN_OK)
+		return PN_FAILED;
 	if (pn_shared_map(PN_SHARED_DESCRIPTOR, &pn_worker.shared, error) != PN_OK ||
-	    pn_loop_new(error) != PN_OK ||
+	    pn_shared_live(pn_worker.slot_index, error) != PN_OK || pn_loop_new(error) != PN_OK ||
 	    pn_loop_on_signal(SIGTERM, stop_gracefully, NULL, error) != PN_OK ||
 	    pn_watch_new(PN_CHANNEL_DESCRIPTOR, channel_ready, NULL, &channel_watch, error) !=
 	            PN_OK)

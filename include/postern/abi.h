@@ -24,7 +24,7 @@
  *   0.4  2026-11-29  network.h, request.h with stage client.request. protocol.h: has_more,
  *                    has_input, set_early_talker, count_pipelining, set_peer, tls_names.
  *                    transaction.h: deliver_by, require_tls. transport.h: by, requires_tls,
- *                    deliver_by_passed_on. session.h:
+ *                    deliver_by_passed_on. option.h: PN_OPTION_WRITES. session.h:
  *                    client_certificate, is_early_talker, unauthorised_pipelining.
  *   0.5  2026-11-29  authentication.h: offers, token, verifiers of SCRAM; `verify` may be NULL.
  *                    sasl.h: terms, names of mechanisms, PN_SASL_NEEDS_TLS; what

@@ -46,6 +46,8 @@ enum pn_option_flags {
 	PN_OPTION_RELOADABLE = 1u << 0, /* a reload may change it in a running worker */
 	PN_OPTION_REQUIRED = 1u << 1,   /* no default: the file must give it          */
 	PN_OPTION_SECRET = 1u << 2,     /* never printed                              */
+	PN_OPTION_WRITES = 1u << 3,     /* PATH: what is there is made and changed; all others are only read,
+	                                 * and what no PATH names a worker cannot reach */
 };
 
 struct pn_text_list {

@@ -22,7 +22,7 @@ static const uint64_t house_interval_ms = 60 * 1000;
 
 static const struct pn_option local_options[] = {
 	PN_OPTION_PATH(
-		struct local_config, path, NULL,
+		struct local_config, path, NULL, .flags = PN_OPTION_WRITES,
 		.summary = "Directory of the store; the instance's name in data_directory where "
 			   "none is given."),
 	PN_OPTION_SIZE(struct local_config, segment_size, "1G", .minimum_text = "64k",

@@ -29,6 +29,7 @@ from support import (DOMAIN, PASSWORD, SHA512, SLOWNESS, Clients, Failure, Gatew
                      answers_on, check, connect, edges, edit, free_ports, log_text, make_certificate,
                      postern, processor_seconds, send_over, serve_fails, shown_certificate, status,
                      wait_for)
+from confinement import ConfinementTests
 from control import ControlTests
 from layers import LayerTests
 from policies import PolicyTests
@@ -50,7 +51,7 @@ HELLO = 'on("client.hello", function(session)\n\tif session.hello == "bad.test" 
 
 
 class Tests(QueueTests, PolicyTests, PoisonTests, ControlTests, ProxyTests, TlsTests,
-            LayerTests):
+            LayerTests, ConfinementTests):
     """The tests; each is called with a function that makes gateways, and ends them."""
 
     def __init__(self, build, seed):
@@ -723,7 +724,8 @@ def main():
     for name, value in (*vars(Tests).items(), *vars(QueueTests).items(),
                         *vars(PolicyTests).items(), *vars(PoisonTests).items(),
                         *vars(ControlTests).items(), *vars(ProxyTests).items(),
-                        *vars(TlsTests).items(), *vars(LayerTests).items()):
+                        *vars(TlsTests).items(), *vars(LayerTests).items(),
+                        *vars(ConfinementTests).items()):
         if name.startswith("_") or name in known or not callable(value) or hasattr(value, "is_helper"):
             continue
         if arguments.names and not any(word in name for word in arguments.names):
