@@ -492,7 +492,7 @@ module "imap" {
     -- It is one of "never", "loopback", "always".
     plaintext_login = "never",
 
-    -- Mechanisms that are offered, where the authentication modules can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are old, and offered only if they are named. Without PLAIN and LOGIN no command takes a password.
+    -- Mechanisms that are offered, where the authentication modules can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are old, and offered only if they are named; so is EXTERNAL, which takes a certificate that the listener's client_authorities vouch for. Without PLAIN and LOGIN no command takes a password.
     -- It is a list of texts.
     mechanisms = { "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN" },
 
@@ -548,7 +548,7 @@ module "pop3" {
     -- It is one of "never", "loopback", "always".
     plaintext_login = "never",
 
-    -- Mechanisms that are offered, where the authentication modules can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are old, and offered only if they are named. Without PLAIN and LOGIN no command takes a password.
+    -- Mechanisms that are offered, where the authentication modules can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are old, and offered only if they are named; so is EXTERNAL, which takes a certificate that the listener's client_authorities vouch for. Without PLAIN and LOGIN no command takes a password.
     -- It is a list of texts.
     mechanisms = { "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN" },
 
@@ -600,7 +600,7 @@ module "smtp" {
     -- It is one of "never", "loopback", "always".
     plaintext_login = "never",
 
-    -- Mechanisms that are offered, where the authentication modules can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are old, and offered only if they are named. Without PLAIN and LOGIN no command takes a password.
+    -- Mechanisms that are offered, where the authentication modules can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are old, and offered only if they are named; so is EXTERNAL, which takes a certificate that the listener's client_authorities vouch for. Without PLAIN and LOGIN no command takes a password.
     -- It is a list of texts.
     mechanisms = { "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN" },
 

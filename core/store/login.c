@@ -210,6 +210,12 @@ static void ask_route(struct pn_login *login)
 	pn_stage_run(&request, routed, login);
 }
 
+/* By certificate alone only those come in who are known here. */
+static bool is_stranger(const struct pn_login *login)
+{
+	return login->kind == PN_LOGIN_CERTIFICATE && !login->may_act;
+}
+
 static void account_found(void *user, const struct pn_lookup_result *result)
 {
 	struct pn_login *login = user;
@@ -228,6 +234,9 @@ static void account_found(void *user, const struct pn_lookup_result *result)
 		return;
 	} else if (result->outcome == PN_LOOKUP_DISABLED) {
 		pn_login_end(login, PN_SASL_WRONG, NULL, "");
+		return;
+	} else if (is_stranger(login)) {
+		pn_login_end(login, PN_SASL_WRONG, NULL, "its certificate names no account");
 		return;
 	}
 	ask_route(login);
@@ -248,7 +257,11 @@ void pn_login_prove(struct pn_login *login)
 		credentials->identity = credentials->authorization;
 	}
 	if (pn_address_parse(credentials->identity, true, login->arena, address) != PN_OK) {
-		ask_route(login);
+		if (is_stranger(login))
+			pn_login_end(login, PN_SASL_WRONG, NULL,
+			             "its certificate names no account");
+		else
+			ask_route(login);
 		return;
 	}
 	pn_directory_find(login->session, login->generation, address, login->arena, account_found,
@@ -487,7 +500,9 @@ static void judged(void *user, const struct pn_stage_result *result)
 		pn_login_end(login, PN_SASL_TEMPORARY, &result->reply, "");
 		return;
 	}
-	if (login->kind == PN_LOGIN_TOKEN)
+	if (login->kind == PN_LOGIN_CERTIFICATE)
+		pn_login_prove(login);
+	else if (login->kind == PN_LOGIN_TOKEN)
 		ask_token(login);
 	else
 		submit_job(login);

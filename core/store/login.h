@@ -31,6 +31,8 @@ enum pn_login_kind {
 	PN_LOGIN_PASSWORD = 0, /* `verify` of the modules   */
 	PN_LOGIN_VERIFIER,     /* the mechanism, with a `verifier` of theirs */
 	PN_LOGIN_TOKEN,        /* `token` of the modules    */
+	PN_LOGIN_CERTIFICATE,  /* nobody: TLS did. But who it is must have an account here, or a hook
+	                        * of auth.verify accepts it: authorities vouch for strangers, too */
 };
 
 struct pn_mechanism;

@@ -35,6 +35,7 @@ extern const struct pn_mechanism pn_mechanism_scram_sha_1_plus;
 extern const struct pn_mechanism pn_mechanism_cram_md5;
 extern const struct pn_mechanism pn_mechanism_oauthbearer;
 extern const struct pn_mechanism pn_mechanism_xoauth2;
+extern const struct pn_mechanism pn_mechanism_external;
 
 /* Whether a mechanism is on offer to this session. */
 bool pn_mechanism_is_offered(const struct pn_session *session,

@@ -27,6 +27,7 @@ static const struct pn_mechanism *const mechanisms[] = {
 	&pn_mechanism_plain,
 	&pn_mechanism_login,
 	&pn_mechanism_cram_md5,
+	&pn_mechanism_external,
 };
 
 enum { MECHANISM_COUNT = sizeof(mechanisms) / sizeof(mechanisms[0]), OFFER_SIZE = 256 };
@@ -110,6 +111,8 @@ static bool module_can(const struct pn_instance *instance, const struct pn_mecha
 		        module->offers(instance->state, mechanism->verifier));
 	case PN_LOGIN_TOKEN:
 		return module->token != NULL;
+	case PN_LOGIN_CERTIFICATE:
+		break;
 	}
 	return false;
 }
@@ -118,6 +121,8 @@ static bool module_can(const struct pn_instance *instance, const struct pn_mecha
 static bool can_be_judged(const struct pn_generation *generation,
                           const struct pn_mechanism *mechanism)
 {
+	if (mechanism->kind == PN_LOGIN_CERTIFICATE)
+		return true;
 	if (mechanism->kind == PN_LOGIN_PASSWORD &&
 	    (generation->authentication_count == 0 ||
 	     generation->chains[PN_STAGE_AUTH_VERIFY].count > 0))

@@ -228,8 +228,10 @@ static const struct pn_option pop3_options[] = {
                        .flags = PN_OPTION_RELOADABLE,
                        .summary = "Mechanisms that are offered, where the authentication modules "
                                   "can serve them. SCRAM-SHA-1, SCRAM-SHA-1-PLUS and CRAM-MD5 are "
-                                  "old, and offered only if they are named. Without PLAIN and "
-                                  "LOGIN no command takes a password."),
+                                  "old, and offered only if they are named; so is EXTERNAL, which "
+                                  "takes a certificate that the listener's client_authorities "
+                                  "vouch for. Without PLAIN and LOGIN no command takes a "
+                                  "password."),
 	PN_OPTION_STRING(struct pop3_config, greeting, "POP3 Postern",
                          .flags = PN_OPTION_RELOADABLE,
                          .summary = "Text behind the name of the gateway in the banner."),

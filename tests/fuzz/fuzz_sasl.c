@@ -54,6 +54,14 @@ bool pn_session_is_encrypted(const struct pn_session *session)
 	return session->stream != NULL;
 }
 
+const struct pn_client_certificate *pn_session_client_certificate(const struct pn_session *session)
+{
+	static const struct pn_client_certificate shown = {
+		.struct_size = sizeof(shown), .is_verified = true, .name = "alice@example.test"};
+
+	return session->stream == NULL ? NULL : &shown;
+}
+
 const char *pn_session_hostname(const struct pn_session *session)
 {
 	return session->generation->hostname;
@@ -134,12 +142,13 @@ void pn_login_ask(struct pn_login *login, const struct pn_login_claim *claim)
 				       "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
 	require(claim->identity.size > 0 || claim->kind == PN_LOGIN_TOKEN);
-	require((claim->kind == PN_LOGIN_VERIFIER) == (claim->secret.size == 0));
+	require((claim->kind == PN_LOGIN_VERIFIER || claim->kind == PN_LOGIN_CERTIFICATE) ==
+	        (claim->secret.size == 0));
 	require(claim->kind != PN_LOGIN_PASSWORD || claim->secret.size <= PN_LOGIN_SECRET_MAX);
 	require(claim->authorization.size <= PN_LOGIN_MESSAGE_MAX);
 	login->credentials.identity = pn_arena_keep(login->arena, claim->identity);
 	login->found = is_known ? PN_OK : PN_NOT_FOUND;
-	if (claim->kind == PN_LOGIN_PASSWORD) {
+	if (claim->kind == PN_LOGIN_PASSWORD || claim->kind == PN_LOGIN_CERTIFICATE) {
 		pn_login_end(login, PN_SASL_WRONG, NULL, "");
 		return;
 	}

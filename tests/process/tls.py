@@ -2,13 +2,15 @@
 """TLS as clients see it: which certificate is shown, whose sessions are resumed, and by whom; what
 clients show, and what policy is told of it."""
 
+import base64
 import os
+import re
 import signal
 import socket
 import ssl
 import subprocess
 
-from support import check, edges, edit, postern, serve_fails, wait_for
+from support import PASSWORD, check, edges, edit, postern, serve_fails, wait_for
 
 TELL = """on("client.hello", function(session)
 	local shown = session.client_certificate
@@ -357,6 +359,81 @@ class TlsTests:
             except (ssl.SSLError, ConnectionResetError):
                 continue
             check(said == "", f"a client that shows {shows} is greeted: {said!r}")
+
+    def who_shows_a_certificate_can_log_in_with_it(self):
+        external = 'mechanisms = { "EXTERNAL", "PLAIN" }, '
+        judge = 'on("auth.verify", function(session, attempt)\n\tif attempt.identity == "known@elsewhere.example" then ' \
+                'return accept() end\n\tif attempt.identity == "bob@example.test" then return reject(535, "5.7.8", "not bob") end\nend)\n'
+        gateway, maker = self._gateway_with_tls(submission=external, imap=external, pop3=external, files={"judge.lua": judge},
+                                                more='policy "judge.lua"', auth="")
+        authority = maker.own("authority", "/CN=Authority", "basicConstraints=critical,CA:TRUE")
+        for port in ("submissions", "imaps", "pop3s"):
+            self._ask_clients(gateway, f'client_certificates = "requested", client_authorities = "{authority[0]}"', port=port)
+        gateway.start()
+        clients = {
+            "alice": maker.signed("alice", "/CN=Alice", authority, "subjectAltName=email:Alice@example.test"),
+            "bob": maker.signed("bob", "/CN=bob@example.test", authority),
+            "dora": maker.signed("dora", "/CN=dora@example.test", authority),
+            "nobody": maker.signed("nobody", "/CN=nobody@example.test", authority),
+            "elsewhere": maker.signed("elsewhere", "/CN=stranger@elsewhere.example", authority),
+            "known": maker.signed("known", "/CN=known@elsewhere.example", authority),
+            "device": maker.signed("device", "/CN=printer 7", authority),
+            "own": maker.own("own", "/CN=alice@example.test"),
+            "none": None,
+        }
+        good = {"alice", "known"}
+
+        def offer(line, port):
+            if port == "submissions":
+                line.line()
+                line.file.write(b"EHLO c.example\r\n")
+                said = ""
+                while not said.splitlines() or said.splitlines()[-1][3:4] == "-":
+                    said += line.line()
+                return said
+            line.line()
+            line.file.write(b"a CAPABILITY\r\n" if port == "imaps" else b"CAPA\r\n")
+            said = line.line()
+            while not re.search(r"(?m)^(a OK|\.\r)", said):
+                said += line.line()
+            return said
+
+        def log_in(line, port, response, initial):
+            word = {"submissions": "AUTH EXTERNAL", "imaps": "b AUTHENTICATE EXTERNAL", "pop3s": "AUTH EXTERNAL"}[port]
+            if initial:
+                return line.ask(f"{word} {response or '='}")
+            asked = line.ask(word)
+            if not re.match(r"(334 |\+ )", asked):
+                return asked
+            return line.ask(response)
+
+        success = {"submissions": "235 ", "imaps": ("b OK", "* CAPABILITY"), "pop3s": "+OK"}
+        alice = base64.b64encode(b"alice@example.test").decode()
+        bob = base64.b64encode(b"bob@example.test").decode()
+        for port, yes in success.items():
+            for name, shows in clients.items():
+                offered = name not in ("own", "none", "device")
+                for response, initial in (("", True), ("", False)):
+                    with Line(gateway, port, context_for(shows=shows)) as line:
+                        said = offer(line, port)
+                        check(("EXTERNAL" in said) == offered, f"{port}, {name}: {said}")
+                        if name == "known" and port != "submissions":
+                            continue # who has no account reads no mail
+                        said = log_in(line, port, response, initial)
+                        check(said.startswith(yes) == (name in good), f"{port}, {name}, {initial}: {said}")
+                        check(name != "bob" or "not bob" in said, f"{port}, {name}: {said}")
+            for response, works in ((alice, True), (bob, False), ("AAAA", False), ("****", False), ("*", False)):
+                with Line(gateway, port, context_for(shows=clients["alice"])) as line:
+                    offer(line, port)
+                    said = log_in(line, port, response, False)
+                    check(said.startswith(yes) == works, f"{port}, as {response}: {said}")
+                    # And a password still does.
+                    if works:
+                        continue
+                    secret = base64.b64encode(f"\0alice@example.test\0{PASSWORD}".encode()).decode()
+                    word = {"submissions": "AUTH PLAIN", "imaps": "c AUTHENTICATE PLAIN", "pop3s": "AUTH PLAIN"}[port]
+                    said = line.ask(f"{word} {secret}")
+                    check(said.startswith(("235 ", "c OK", "* CAPABILITY", "+OK")), f"{port}, then by password: {said}")
 
     def settings_of_client_certificates_are_checked(self):
         for words, tls, sentence in (
