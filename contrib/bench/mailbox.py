@@ -218,7 +218,8 @@ class Dovecot(Target):
                 return
             except OSError:
                 time.sleep(0.05)
-        raise SystemExit("Dovecot does not answer")
+        with open(f"{self.directory}/errors", encoding="utf-8", errors="replace") as log:
+            raise SystemExit("Dovecot does not answer:\n" + log.read()[-1000:])
 
     def stop(self):
         pids = tree(self.process.pid)
@@ -277,10 +278,13 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that both are stopped then, too
     directory = tempfile.mkdtemp(prefix="postern-mailbox-", dir=arguments.directory)
     targets = [Gateway(os.path.abspath(arguments.build), directory)]
-    if os.path.exists("/usr/sbin/dovecot") and os.geteuid() == 0:
+    needed = [path for path in ("/usr/sbin/dovecot", "/usr/lib/dovecot/imap", "/usr/lib/dovecot/pop3")
+              if not os.path.exists(path)]
+    if not needed and os.geteuid() == 0:
         targets.append(Dovecot(directory))
     else:
-        print("# no Dovecot, or not root: only the gateway is measured", file=sys.stderr)
+        print("# " + (f"{needed[0]} is not there (dovecot-imapd, dovecot-pop3d)" if needed else "not root") +
+              ": only the gateway is measured", file=sys.stderr)
     rows = {}
     started = []
     try:
