@@ -88,6 +88,19 @@ static size_t line_end(enum model model, struct pn_slice bytes)
 	return crs > 0 && crs < bytes.size && bytes.data[crs] == '\n' ? crs + 1 : 0;
 }
 
+/* 488,280 texts in three places for five readers; a fifth of them where the program is made slow.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#define LONGEST 7
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LONGEST 7
+#endif
+#endif
+#ifndef LONGEST
+#define LONGEST 8
+#endif
+
 /* Reads data as that server does; returns the bytes up to the end, or 0. */
 static size_t read_data(enum model model, struct pn_slice data, char *content, size_t *content_size)
 {
@@ -209,7 +222,7 @@ START_TEST(no_body_is_two_messages_for_anybody)
 	unsigned sent = 0;
 
 	open_carrier();
-	for (unsigned length = 1; length <= 7; length++) {
+	for (unsigned length = 1; length <= LONGEST; length++) {
 		unsigned count = 1;
 
 		for (unsigned i = 0; i < length; i++)
