@@ -197,14 +197,14 @@ needs() { # whether one of the wanted parts runs on that build
 	return 1
 }
 
-{
+(
 	needs gcc && { build "$plain" gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo || exit 1; }
 	needs asan && { build "$sanitized" clang -DCMAKE_BUILD_TYPE=Debug \
 		-DPOSTERN_SANITIZE=address,undefined || exit 1; }
 	needs fuzz && { build "$fuzzing" clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPOSTERN_FUZZ=ON \
 		-DPOSTERN_SANITIZE=address,undefined || exit 1; }
 	true
-} >"$logs/build.log"
+) >"$logs/build.log"
 built=$?
 cat "$logs/build.log"
 if [ $built != 0 ]; then

@@ -303,35 +303,40 @@ static const char *const refused[] = {
 	"shmat",
 };
 
+/* One argument of a call; the mask is for SCMP_CMP_MASKED_EQ, where it comes before the value. */
+static struct scmp_arg_cmp argument(unsigned number, enum scmp_compare how, scmp_datum_t value,
+                                    scmp_datum_t masked)
+{
+	return (struct scmp_arg_cmp){.arg = number, .op = how, .datum_a = value, .datum_b = masked};
+}
+
 /* Calls that are allowed with some arguments only. 0, or less: what libseccomp says. */
 static int add_conditions(scmp_filter_ctx filter)
 {
-	static const int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 	const scmp_datum_t self = (scmp_datum_t)getpid();
+	const struct {
+		int call;
+		struct scmp_arg_cmp argument;
+	} conditions[] = {
+		{SCMP_SYS(socket), argument(0, SCMP_CMP_EQ, AF_UNIX, 0)},
+		{SCMP_SYS(socket), argument(0, SCMP_CMP_EQ, AF_INET, 0)},
+		{SCMP_SYS(socket), argument(0, SCMP_CMP_EQ, AF_INET6, 0)},
+		{SCMP_SYS(socket), argument(0, SCMP_CMP_EQ, AF_NETLINK, 0)},
+		/* Threads, and nothing that is a process. */
+		{SCMP_SYS(clone), argument(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)},
+		/* Our own limits may be asked for. */
+		{SCMP_SYS(prlimit64), argument(2, SCMP_CMP_EQ, 0, 0)},
+		/* No words into somebody's terminal. */
+		{SCMP_SYS(ioctl), argument(1, SCMP_CMP_NE, TIOCSTI, 0)},
+		/* Signals to ourselves: abort() is one. */
+		{SCMP_SYS(tgkill), argument(0, SCMP_CMP_EQ, self, 0)},
+		{SCMP_SYS(kill), argument(0, SCMP_CMP_EQ, self, 0)},
+	};
 	int result = 0;
 
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]) && result == 0; i++)
-		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-		                          SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
-	/* Threads, and nothing that is a process. */
-	if (result == 0)
-		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-		                          SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-	/* Our own limits may be asked for. */
-	if (result == 0)
-		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
-		                          SCMP_A2(SCMP_CMP_EQ, 0));
-	/* No words into somebody's terminal. */
-	if (result == 0)
-		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-		                          SCMP_A1(SCMP_CMP_NE, TIOCSTI));
-	/* Signals to ourselves: abort() is one. */
-	if (result == 0)
-		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-		                          SCMP_A0(SCMP_CMP_EQ, self));
-	if (result == 0)
-		result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1,
-		                          SCMP_A0(SCMP_CMP_EQ, self));
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]) && result == 0; i++)
+		result = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, conditions[i].call, 1,
+		                                &conditions[i].argument);
 	return result;
 }
 
