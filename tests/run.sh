@@ -214,7 +214,7 @@ fi
 echo "# built after $((SECONDS - started)) seconds"
 
 # What is not about disks is done in memory, where there is room: a test that waits for flushes tests nothing by that.
-on_disk=" kill powercut diskfull faults "
+on_disk=" conformance kill powercut diskfull faults "
 memory=${TMPDIR:-/tmp}
 if [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && [ "$(df --output=avail -k /dev/shm | tail -n 1)" -gt 6000000 ]; then
 	trial=$(mktemp /dev/shm/postern-test-XXXXXX)

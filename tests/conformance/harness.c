@@ -414,6 +414,11 @@ void harness_load(const char *file, char *const *settings, size_t setting_count)
 		harness_arm(getenv("POSTERN_FAULT"));
 }
 
+const char *harness_directory(void)
+{
+	return data_directory;
+}
+
 enum pn_status harness_start(const char *directory, enum pn_worker_kind kind, unsigned worker,
                              struct pn_error *error)
 {

@@ -15,6 +15,9 @@
 /* Loads FILE.so and makes its config from "name=value" texts; ends the program with a sentence. */
 void harness_load(const char *file, char *const *settings, size_t setting_count);
 
+/* Where the store of this process keeps its data. */
+const char *harness_directory(void);
+
 /* Starts the store in `directory`, as that kind of worker. */
 enum pn_status harness_start(const char *directory, enum pn_worker_kind kind, unsigned worker,
 			     struct pn_error *error);
