@@ -51,7 +51,7 @@ done
 
 "$here/contrib/packages.sh" test || exit 1
 mkdir -p "$logs"
-rm -f "$logs"/*.log "$logs"/*.said
+rm -rf "$logs"/*.log "$logs"/*.said "$logs"/*.begun
 
 # How often a thing is done: in a run for a change, and in a long one.
 figure() {
@@ -245,22 +245,25 @@ do_part() {
 	cat "$logs/$part.said"
 }
 
+# These parts, as far as they are wanted and nobody has begun them.
 do_lane() {
 	local part
-	for part in "${parts[@]}"; do
-		case " $* " in
-		*" $part "*) do_part "$part" ;;
+	for part in "$@"; do
+		case " ${parts[*]} " in
+		*" $part "*) mkdir "$logs/$part.begun" 2>/dev/null && do_part "$part" ;;
 		esac
 	done
 }
 
-# A long run measures: nothing beside it.
+# A long run measures: nothing beside it. In another the second lane helps the first, from its end.
 if [ $long = yes ]; then
 	do_lane "${all_parts[@]}" "${long_parts[@]}"
 else
 	export POSTERN_TEST_SLOWNESS=${POSTERN_TEST_SLOWNESS:-4} # two at a time, on whatever machine this is
-	do_lane "${first_lane[@]}" &
+	do_lane "${first_lane[@]}" "${long_parts[@]}" &
 	do_lane "${second_lane[@]}"
+	mapfile -t helped < <(printf '%s\n' "${first_lane[@]}" | tac)
+	do_lane "${helped[@]}"
 	wait
 fi
 

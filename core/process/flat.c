@@ -65,6 +65,8 @@ void pn_flat_write(const struct pn_assembly *assembly, FILE *out)
 	for (size_t i = 0; i < config->certificate_count; i++)
 		write_text(out, "key", config->certificates[i].key_path);
 	write_text(out, "file", config->file);
+	write_text(out, "configuration", config->file);
+	write_text(out, "digest", config->digest);
 	for (size_t i = 0; i < config->certificate_count; i++)
 		write_text(out, "file", config->certificates[i].chain_path);
 	for (size_t i = 0; i < config->listener_count; i++)
@@ -135,7 +137,9 @@ static void take_line(struct pn_flat *flat, const char *word, const char *value)
 	const struct {
 		const char *word;
 		const char **text;
-	} texts[] = {{"user", &flat->user},
+	} texts[] = {{"configuration", &flat->file},
+	             {"digest", &flat->digest},
+	             {"user", &flat->user},
 	             {"group", &flat->group},
 	             {"data_directory", &flat->data_directory},
 	             {"control", &flat->control},
@@ -175,6 +179,7 @@ enum pn_status pn_flat_read(FILE *in, struct pn_arena *arena, struct pn_flat *fl
 	memset(flat_out, 0, sizeof(*flat_out));
 	flat_out->arena = arena;
 	flat_out->user = flat_out->group = flat_out->control = "";
+	flat_out->file = flat_out->digest = "";
 	flat_out->control_socket = flat_out->welcome = flat_out->data_directory = "";
 	while (getline(&line, &room, in) > 0) {
 		char *value = strchr(line, ' ');

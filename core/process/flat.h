@@ -28,6 +28,8 @@ struct pn_flat {
 	struct pn_flat_list files;     /* paths of the files that were read */
 	struct pn_flat_list reads;     /* what the workers must reach, below its directory */
 	struct pn_flat_list writes;
+	const char *file;              /* the configuration, and the SHA-256 of what was checked */
+	const char *digest;
 	const char *user;
 	const char *group;
 	const char *data_directory;

@@ -2,6 +2,7 @@
 /* What the workers need of one configuration. */
 #include "process/supply.h"
 
+#include "io/digest.h"
 #include "io/file.h"
 #include "io/socket.h"
 #include "process/child.h"
@@ -11,10 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_FILE_SIZE = 256 * 1024 * 1024 }; /* lookup tables are the largest */
+enum {
+	MAX_FILE_SIZE = 256 * 1024 * 1024, /* lookup tables are the largest */
+	TRIES = 5,                         /* with a configuration that is just being written */
+};
 
 /* ---- descriptors by name ---- */
 
@@ -131,6 +136,25 @@ static enum pn_status copy_files(struct pn_supply *supply, struct pn_error *erro
 	return PN_OK;
 }
 
+/* The child read the configuration, and we copied it afterwards: somebody may have written another
+ * one in between, and workers must not be given what nobody checked. */
+static bool is_what_was_checked(const struct pn_supply *supply)
+{
+	char digest[PN_SHA256_HEX_SIZE] = "";
+	struct stat status;
+	int descriptor = list_find(&supply->files, supply->flat.file);
+	void *bytes;
+
+	if (descriptor < 0 || fstat(descriptor, &status) != 0 || status.st_size == 0)
+		return false;
+	bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, descriptor, 0);
+	if (bytes == MAP_FAILED)
+		return false;
+	pn_sha256_hex(pn_slice_make(bytes, (size_t)status.st_size), digest);
+	munmap(bytes, (size_t)status.st_size);
+	return strcmp(digest, supply->flat.digest) == 0;
+}
+
 /* Who the workers are. Once, at start. */
 static enum pn_status choose_user(struct pn_supply_base *base, const struct pn_flat *flat,
                                   struct pn_error *error)
@@ -191,9 +215,10 @@ static enum pn_status check_unchanged(const struct pn_supply *current, const str
 	return PN_OK;
 }
 
-enum pn_status pn_supply_load(struct pn_supply_base *base, const struct pn_supply *current,
-                              uint32_t number, struct pn_supply **supply_out,
-                              struct pn_error *error)
+/* PN_NOT_FOUND: the configuration changed meanwhile. */
+static enum pn_status load_once(struct pn_supply_base *base, const struct pn_supply *current,
+                                uint32_t number, struct pn_supply **supply_out,
+                                struct pn_error *error)
 {
 	struct pn_supply *supply = calloc(1, sizeof(*supply));
 	enum pn_status status;
@@ -207,7 +232,7 @@ enum pn_status pn_supply_load(struct pn_supply_base *base, const struct pn_suppl
 		status = check_unchanged(current, &supply->flat, error);
 	if (status == PN_OK && current == NULL)
 		status = choose_user(base, &supply->flat, error);
-	if (status == PN_OK && current == NULL)
+	if (status == PN_OK && current == NULL && base->lock <= 0)
 		status = make_data_directory(base, &supply->flat, error);
 	for (size_t i = 0; status == PN_OK && i < supply->flat.listeners.count; i++)
 		status = bind_listener(supply, current, supply->flat.listeners.items[i],
@@ -221,8 +246,24 @@ enum pn_status pn_supply_load(struct pn_supply_base *base, const struct pn_suppl
 		status = open_keys(supply, error);
 	if (status == PN_OK)
 		status = copy_files(supply, error);
+	if (status == PN_OK && !is_what_was_checked(supply))
+		status = pn_fail_with(PN_NOT_FOUND, error,
+		                      "%s was written again and again while it was read: reload "
+		                      "when it is whole",
+		                      supply->flat.file);
 	if (status != PN_OK)
 		pn_supply_free(&supply, current);
 	*supply_out = supply;
 	return status;
+}
+
+enum pn_status pn_supply_load(struct pn_supply_base *base, const struct pn_supply *current,
+                              uint32_t number, struct pn_supply **supply_out,
+                              struct pn_error *error)
+{
+	enum pn_status status = PN_NOT_FOUND;
+
+	for (int tries = 0; tries < TRIES && status == PN_NOT_FOUND; tries++)
+		status = load_once(base, current, number, supply_out, error);
+	return status == PN_OK ? PN_OK : PN_FAILED;
 }

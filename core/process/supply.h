@@ -36,7 +36,7 @@ struct pn_supply {
 struct pn_supply_base {
 	const char *config_path;
 	struct pn_user user;
-	int lock; /* held on the data directory as long as we live */
+	int lock; /* held on the data directory as long as we live; 0 before */
 };
 
 /*

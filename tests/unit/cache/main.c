@@ -3,6 +3,7 @@
 #include <postern/cache.h>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -297,6 +298,7 @@ static void count_on(struct tally *tally)
 		if (cache_table_work(own, &first, 1000, &error) != PN_OK)
 			_exit(3);
 		atomic_fetch_add(&tally->done, 1);
+		sched_yield();
 	}
 }
 
@@ -336,9 +338,11 @@ START_TEST(killed_workers_leave_no_wrong_results_and_no_locks)
 		uint64_t before = atomic_load(&tallies[victim].done);
 		double began = seconds();
 
-		/* Each has done something since it was started. */
+		/* Each has done something since it was started. Who comes to the lock last may wait
+		 * long where all others come back at once, on a machine that is busy otherwise. */
 		while (atomic_load(&tallies[victim].done) < before + 20) {
-			ck_assert_msg(seconds() - began < 30, "a worker is held up");
+			ck_assert_msg(seconds() - began < 100, "a worker is held up");
+			nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
 			ck_assert_int_eq(waitpid(workers[victim], &status, WNOHANG), 0);
 		}
 		kill(workers[victim], SIGKILL);

@@ -19,6 +19,17 @@ struct harness {
 	char path[64];
 };
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SLOWER 10
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLOWER 10
+#endif
+#endif
+#ifndef SLOWER
+#define SLOWER 1 /* how much slower the program itself was made */
+#endif
+
 struct harness_limits {
 	uint64_t cpu_ms;
 	uint64_t memory_bytes;

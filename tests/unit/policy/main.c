@@ -22,15 +22,15 @@ void harness_load_file(struct harness *harness, const char *path, const char *la
                        const struct harness_limits *limits)
 {
 	static const char *const everything[] = {"cache", "dns", "http", NULL};
-	struct pn_policy_file file = {.path = path,
-	                              .label = label,
-	                              .allow = limits->allow ? limits->allow : everything,
-	                              .cpu_ms = limits->cpu_ms ? limits->cpu_ms : 200,
-	                              .wall_ms = 30000,
-	                              .memory_bytes = limits->memory_bytes ? limits->memory_bytes
-	                                                                   : 16 * 1024 * 1024,
-	                              .file = "postern.lua",
-	                              .line = 7};
+	struct pn_policy_file file = {
+		.path = path,
+		.label = label,
+		.allow = limits->allow ? limits->allow : everything,
+		.cpu_ms = limits->cpu_ms ? limits->cpu_ms : 200 * (SLOWER > 1 ? 5 : 1),
+		.wall_ms = 30000,
+		.memory_bytes = limits->memory_bytes ? limits->memory_bytes : 16 * 1024 * 1024,
+		.file = "postern.lua",
+		.line = 7};
 	enum pn_status status;
 
 	fake_reset();

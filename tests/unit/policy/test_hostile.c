@@ -15,17 +15,6 @@
 
 enum { SCRIPTS_MAX = 200, CPU_MS = 50, PROMISED_MS = 100, MEMORY = 16 * 1024 * 1024 };
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SLOWER 10
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLOWER 10
-#endif
-#endif
-#ifndef SLOWER
-#define SLOWER 1 /* how much slower the program itself was made */
-#endif
-
 static char names[SCRIPTS_MAX][64];
 static int name_count;
 
