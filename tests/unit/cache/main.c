@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -306,8 +307,11 @@ static pid_t start_worker(struct tally *tally)
 {
 	pid_t pid = fork();
 
-	if (pid == 0)
+	if (pid == 0) {
+		/* Nobody is left working when a check fails. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		count_on(tally);
+	}
 	return pid;
 }
 
