@@ -7,6 +7,8 @@
  */
 #include "table.h"
 
+#include "../store_local/gate.h"
+
 #include <postern/cache.h>
 
 #include <errno.h>
@@ -34,6 +36,8 @@ struct cache_table {
 	MDB_dbi entries;
 	MDB_dbi ends;
 	MDB_dbi facts;
+	struct gate gate; /* before each transaction that changes something */
+	bool has_gate;
 	uint64_t max_bytes;
 };
 
@@ -283,7 +287,7 @@ static int write_bytes(struct work *work)
 }
 
 /* Another worker may have been told a larger size. */
-static int begin(const struct cache_table *table, bool changes, MDB_txn **transaction_out)
+static int begin_within(const struct cache_table *table, bool changes, MDB_txn **transaction_out)
 {
 	unsigned flags = changes ? 0 : MDB_RDONLY;
 	int result = mdb_txn_begin(table->environment, NULL, flags, transaction_out);
@@ -296,8 +300,32 @@ static int begin(const struct cache_table *table, bool changes, MDB_txn **transa
 	                   : mdb_txn_begin(table->environment, NULL, flags, transaction_out);
 }
 
-static int work_once(const struct cache_table *table, struct cache_request *requests,
-                     int64_t now_ms)
+/* What changes something is behind the gate until end(). */
+static int begin(struct cache_table *table, bool changes, MDB_txn **transaction_out)
+{
+	int result = changes ? gate_enter(&table->gate) : 0;
+
+	if (result != 0)
+		return result;
+	result = begin_within(table, changes, transaction_out);
+	if (result != 0 && changes)
+		gate_leave(&table->gate);
+	return result;
+}
+
+/* `result` where something failed: then nothing of it is kept. */
+static int end(struct cache_table *table, bool changes, MDB_txn *transaction, int result)
+{
+	if (result != 0 || !changes)
+		mdb_txn_abort(transaction);
+	else
+		result = mdb_txn_commit(transaction);
+	if (changes)
+		gate_leave(&table->gate);
+	return result;
+}
+
+static int work_once(struct cache_table *table, struct cache_request *requests, int64_t now_ms)
 {
 	struct work work = {.table = table, .now_ms = now_ms};
 	bool changes = false;
@@ -315,15 +343,11 @@ static int work_once(const struct cache_table *table, struct cache_request *requ
 		result = do_request(&work, request);
 	if (result == 0 && changes)
 		result = write_bytes(&work);
-	if (result != 0 || !changes) {
-		mdb_txn_abort(work.transaction);
-		return result;
-	}
-	return mdb_txn_commit(work.transaction);
+	return end(table, changes, work.transaction, result);
 }
 
 /* Whatever is wrong with the entries: they may all go. */
-static int empty(const struct cache_table *table)
+static int empty(struct cache_table *table)
 {
 	MDB_txn *transaction;
 	int dead, result;
@@ -337,11 +361,7 @@ static int empty(const struct cache_table *table)
 		result = mdb_drop(transaction, table->ends, 0);
 	if (result == 0)
 		result = mdb_drop(transaction, table->facts, 0);
-	if (result != 0) {
-		mdb_txn_abort(transaction);
-		return result;
-	}
-	return mdb_txn_commit(transaction);
+	return end(table, true, transaction, result);
 }
 
 enum pn_status cache_table_work(struct cache_table *table, struct cache_request *requests,
@@ -400,7 +420,7 @@ static enum pn_status begin_anew_after_boot(int lock, const char *path, bool is_
 static int open_tables(struct cache_table *table)
 {
 	MDB_txn *transaction;
-	int result = mdb_txn_begin(table->environment, NULL, 0, &transaction);
+	int result = begin(table, true, &transaction);
 
 	if (result != 0)
 		return result;
@@ -409,11 +429,21 @@ static int open_tables(struct cache_table *table)
 		result = mdb_dbi_open(transaction, "ends", MDB_CREATE, &table->ends);
 	if (result == 0)
 		result = mdb_dbi_open(transaction, "facts", MDB_CREATE, &table->facts);
-	if (result != 0) {
-		mdb_txn_abort(transaction);
-		return result;
-	}
-	return mdb_txn_commit(transaction);
+	return end(table, true, transaction, result);
+}
+
+static int open_gate(struct cache_table *table, const char *path)
+{
+	char name[PATH_MAX];
+	int result;
+
+	if (table->has_gate)
+		return 0;
+	if ((size_t)snprintf(name, sizeof(name), "%s-gate", path) >= sizeof(name))
+		return ENAMETOOLONG;
+	result = gate_open(&table->gate, name);
+	table->has_gate = result == 0;
+	return result;
 }
 
 static int open_environment(struct cache_table *table, const char *path)
@@ -427,6 +457,8 @@ static int open_environment(struct cache_table *table, const char *path)
 	mdb_env_set_mapsize(table->environment, (size_t)table->max_bytes * MAP_FACTOR + MAP_EXTRA);
 	result = mdb_env_open(table->environment, path,
 	                      MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS | MDB_NOMEMINIT, 0600);
+	if (result == 0)
+		result = open_gate(table, path);
 	if (result == 0)
 		result = open_tables(table);
 	if (result != 0) {
@@ -483,6 +515,8 @@ void cache_table_close(struct cache_table **table)
 		return;
 	if ((*table)->environment != NULL)
 		mdb_env_close((*table)->environment);
+	if ((*table)->has_gate)
+		gate_close(&(*table)->gate);
 	free(*table);
 	*table = NULL;
 }

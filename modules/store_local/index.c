@@ -7,6 +7,8 @@
 #include "store_local.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -143,7 +145,7 @@ static enum pn_status check_format(struct local_index *index, bool *is_new_out,
 	                                                 : status;
 }
 
-static int open_handles(struct local_index *index, bool read_only)
+static int open_handles_within(struct local_index *index, bool read_only)
 {
 	MDB_txn *transaction;
 	int result =
@@ -159,6 +161,18 @@ static int open_handles(struct local_index *index, bool read_only)
 		return result;
 	}
 	return mdb_txn_commit(transaction);
+}
+
+static int open_handles(struct local_index *index, bool read_only)
+{
+	int result = read_only ? 0 : gate_enter(&index->gate);
+
+	if (result != 0)
+		return result;
+	result = open_handles_within(index, read_only);
+	if (!read_only)
+		gate_leave(&index->gate);
+	return result;
 }
 
 /* A new index is given its format. */
@@ -189,6 +203,18 @@ static enum pn_status open_tables(struct local_index *index, bool read_only, boo
 	return status;
 }
 
+static int open_gate(struct local_index *index)
+{
+	char path[PATH_MAX];
+	int result;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/gate", index->path) >= sizeof(path))
+		return ENAMETOOLONG;
+	result = gate_open(&index->gate, path);
+	index->has_gate = result == 0;
+	return result;
+}
+
 enum pn_status index_open(struct local_index *index, const char *path, uint64_t map_size,
                           bool read_only, struct pn_error *error)
 {
@@ -207,6 +233,8 @@ enum pn_status index_open(struct local_index *index, const char *path, uint64_t 
 	result = mdb_env_set_mapsize(index->environment, (size_t)map_size);
 	if (result == 0)
 		result = mdb_env_open(index->environment, path, flags, 0600);
+	if (result == 0 && !read_only)
+		result = open_gate(index);
 	if (result != 0) {
 		pn_fail(error,
 		        "cannot open the index %s: %s; where it is damaged, stop the gateway and "
@@ -229,8 +257,18 @@ void index_close(struct local_index *index)
 	if (index->environment != NULL)
 		mdb_env_close(index->environment);
 	index->environment = NULL;
+	if (index->has_gate)
+		gate_close(&index->gate);
+	index->has_gate = false;
 	free(index->path);
 	index->path = NULL;
+}
+
+static void leave_gate(struct index_access *access)
+{
+	if (access->is_writing)
+		gate_leave(&access->index->gate);
+	access->is_writing = false;
 }
 
 enum pn_status index_begin(struct index_access *access, bool write)
@@ -243,11 +281,17 @@ enum pn_status index_begin(struct index_access *access, bool write)
 		               access->store->index_trouble);
 	if (write && pn_fault("store.index.begin", &result) == PN_FAULT_ERROR)
 		return index_fail(access, result, "begin");
+	if (write)
+		result = gate_enter(&access->index->gate);
+	if (result != 0)
+		return index_fail(access, result, "begin");
+	access->is_writing = write;
 	result = mdb_txn_begin(access->index->environment, NULL, write ? 0 : MDB_RDONLY,
 	                       &access->transaction);
 	if (result == 0)
 		return PN_OK;
 	access->transaction = NULL;
+	leave_gate(access);
 	return index_fail(access, result, "begin");
 }
 
@@ -285,19 +329,23 @@ enum pn_status index_commit(struct index_access *access)
 	access->transaction = NULL;
 	if (fault == PN_FAULT_ERROR) {
 		mdb_txn_abort(transaction);
+		leave_gate(access);
 		return index_fail(access, result, "commit");
 	}
 	/* Only a test that shows what a missing flush does can switch it off. */
 	if (fault == PN_FAULT_SKIP)
 		mdb_env_set_flags(access->index->environment, MDB_NOSYNC, 1);
 	result = mdb_txn_commit(transaction);
+	leave_gate(access);
 	return result == 0 ? PN_OK : index_fail(access, result, "commit");
 }
 
 void index_abort(struct index_access *access)
 {
-	if (access->transaction != NULL)
+	if (access->transaction != NULL) {
 		mdb_txn_abort(access->transaction);
+		leave_gate(access);
+	}
 	access->transaction = NULL;
 }
 

@@ -23,6 +23,8 @@
 #include <postern/module.h>
 #include <postern/store.h>
 
+#include "gate.h"
+
 /* The layouts below are little-endian and have no padding: LOCAL_LAYOUT says their sizes. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "store_local needs a little-endian machine");
 #define LOCAL_LAYOUT(type, size) _Static_assert(sizeof(struct type) == (size), "layout of " #type)
@@ -284,6 +286,8 @@ enum local_table {
 struct local_index {
 	MDB_env *environment;
 	MDB_dbi tables[TABLE_COUNT];
+	struct gate gate; /* before each transaction that writes */
+	bool has_gate;
 	char *path;
 };
 
@@ -360,6 +364,7 @@ struct index_access {
 	struct local_store *store;
 	struct local_index *index;
 	MDB_txn *transaction;
+	bool is_writing; /* it is behind the gate */
 	struct pn_error *error;
 	struct pn_arena *arena; /* scratch, and results */
 	int64_t now_ms;
