@@ -5,12 +5,11 @@ import os
 import random
 import shutil
 import smtplib
-import socket
 import subprocess
 import threading
 
 from base import HERE, TEXT, Base, Failure, check
-from gateway import USERS, make_certificate
+from gateway import USERS, make_certificate, reserve_port
 from shaping import Gate, PATIENCE
 
 
@@ -20,13 +19,8 @@ PORTS = (2525, 2587, 2465, 2424, 2110, 2995, 2143, 2993, 2080)  # of the quick s
 def free_offset():
     """What can be added to all of them."""
     for offset in random.sample(range(5000, 25000), 1000):
-        try:
-            for port in PORTS:
-                with socket.socket() as one:
-                    one.bind(("127.0.0.1", port + offset))
+        if all(reserve_port(port + offset) for port in PORTS):
             return offset
-        except OSError:
-            pass
     raise Failure("no ports are free")
 
 

@@ -11,6 +11,7 @@ exception, or the gateway does not do as it should, the end of its log is shown.
 that was started here is ever signalled.
 """
 
+import fcntl
 import os
 import random
 import shutil
@@ -46,21 +47,35 @@ alias postmaster@{DOMAIN}: alice@{DOMAIN}
 """
 
 
+RESERVED = "/tmp/postern-test-ports"
+_reserved = []
+
+
+def reserve_port(port, host="127.0.0.1"):
+    """Whether the port is free, and this program's from now on: no other test takes it, also while
+    nobody listens on it because a gateway is just being started again."""
+    os.makedirs(RESERVED, exist_ok=True)
+    lock = os.open(os.path.join(RESERVED, str(port)), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with socket.socket() as probe:
+            probe.bind((host, port))
+    except OSError:
+        os.close(lock)
+        return False
+    _reserved.append(lock)
+    return True
+
+
 def free_ports(names, host="127.0.0.1"):
     """A free port for each name: not one that the kernel gives to connections, or somebody else's
     could have taken it by the time it is listened on."""
-    sockets, ports = [], {}
+    ports = {}
     for name in names:
         while name not in ports:
             port = random.randrange(10000, 32000)
-            sockets.append(socket.socket())
-            try:
-                sockets[-1].bind((host, port))
+            if reserve_port(port, host):
                 ports[name] = port
-            except OSError:
-                pass
-    for each in sockets:
-        each.close()
     return ports
 
 

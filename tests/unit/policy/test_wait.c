@@ -8,12 +8,12 @@
 
 static struct harness harness;
 
-static struct fake_call *start(const char *body)
+static struct fake_call *start_limited(const char *body, const struct harness_limits *limits)
 {
 	char text[4096];
 
 	snprintf(text, sizeof(text), "on(\"connection.open\", function(session) %s\nend)", body);
-	harness_load(&harness, text);
+	harness_load_limited(&harness, text, limits);
 	ck_assert_msg(harness.set != NULL, "%s", harness.error.text);
 	fake_dns("found.test", PN_DNS_A, PN_DNS_FOUND, "192.0.2.7", 0);
 	fake_dns("found.test", PN_DNS_A, PN_DNS_FOUND, "192.0.2.8", 0);
@@ -22,6 +22,11 @@ static struct fake_call *start(const char *body)
 	fake_dns("empty.test", PN_DNS_A, PN_DNS_NO_DATA, NULL, 0);
 	fake_dns("broken.test", PN_DNS_A, PN_DNS_TROUBLE, NULL, 0);
 	return fake_run(&harness.hooks[0], fake_session(), NULL, NULL, NULL);
+}
+
+static struct fake_call *start(const char *body)
+{
+	return start_limited(body, &(struct harness_limits){.cpu_ms = 0});
 }
 
 static void expect(const struct fake_call *call, const char *outcome)
@@ -185,7 +190,8 @@ START_TEST(the_budget_counts_on_after_waiting)
 	struct fake_call *call;
 	double before;
 
-	call = start("for i = 1, 1000000 do sleep(\"1ms\") for j = 1, 100000 do end end");
+	call = start_limited("for i = 1, 1000000 do sleep(\"1ms\") for j = 1, 100000 do end end",
+	                     &(struct harness_limits){.cpu_ms = 200});
 	before = cpu_ms();
 	while (call->verdict == PN_VERDICT_PENDING)
 		fake_advance(1);
