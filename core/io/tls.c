@@ -90,13 +90,23 @@ SSL_CTX *pn_tls_context_new(const SSL_METHOD *method)
 }
 
 /* A gateway has nobody to ask. */
-static int no_passphrase(char *room, int size, int is_writing, void *user)
+int pn_tls_no_passphrase(char *room, int size, int is_writing, void *user)
 {
 	(void)room;
 	(void)size;
 	(void)is_writing;
 	(void)user;
 	return 0;
+}
+
+/* OpenSSL refuses to read from nowhere, even nothing. */
+BIO *pn_tls_memory(struct pn_slice text)
+{
+	BIO *memory = BIO_new_mem_buf(text.size == 0 ? "" : text.data, (int)text.size);
+
+	if (memory == NULL)
+		abort();
+	return memory;
 }
 
 /* The descriptor is shared with other workers, and with it the place where reading goes on: pread.
@@ -117,8 +127,8 @@ static EVP_PKEY *parse_key(int descriptor)
 {
 	char text[KEY_FILE_MAX];
 	ssize_t size = read_key(descriptor, text, sizeof(text));
-	BIO *memory = BIO_new_mem_buf(text, size < 0 ? 0 : (int)size);
-	EVP_PKEY *key = PEM_read_bio_PrivateKey(memory, NULL, no_passphrase, NULL);
+	BIO *memory = pn_tls_memory(pn_slice_make(text, size < 0 ? 0 : (size_t)size));
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(memory, NULL, pn_tls_no_passphrase, NULL);
 
 	BIO_free(memory);
 	explicit_bzero(text, sizeof(text));
@@ -158,13 +168,13 @@ static enum pn_status use_key(SSL_CTX *context, const struct pn_tls_certificate 
 /* The certificate, and behind it those that lead to a root. */
 static bool parse_chain(SSL_CTX *context, struct pn_slice text)
 {
-	BIO *memory = BIO_new_mem_buf(text.data, (int)text.size);
-	X509 *certificate = PEM_read_bio_X509_AUX(memory, NULL, no_passphrase, NULL);
+	BIO *memory = pn_tls_memory(text);
+	X509 *certificate = PEM_read_bio_X509_AUX(memory, NULL, pn_tls_no_passphrase, NULL);
 	bool is_good = certificate != NULL && SSL_CTX_use_certificate(context, certificate) == 1;
 
 	X509_free(certificate);
-	while (is_good &&
-	       (certificate = PEM_read_bio_X509(memory, NULL, no_passphrase, NULL)) != NULL) {
+	while (is_good && (certificate = PEM_read_bio_X509(memory, NULL, pn_tls_no_passphrase,
+	                                                   NULL)) != NULL) {
 		is_good = SSL_CTX_add0_chain_cert(context, certificate) == 1;
 		if (!is_good)
 			X509_free(certificate);

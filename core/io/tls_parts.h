@@ -20,6 +20,11 @@ struct pn_tls_server {
 /* tls.c: a context with what holds for both sides */
 SSL_CTX *pn_tls_context_new(const SSL_METHOD *method);
 
+/* tls.c: to read a file in PEM form from, also an empty one, which lives as long; and the passphrase
+ * that such files are not protected with */
+BIO *pn_tls_memory(struct pn_slice text);
+int pn_tls_no_passphrase(char *room, int size, int is_writing, void *user);
+
 /* tls_service.c: has every connection of the context know its service; and their end */
 void pn_tls_service_prepare(SSL_CTX *context);
 void pn_tls_service_free_all(struct pn_tls_service **services);

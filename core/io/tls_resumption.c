@@ -122,6 +122,29 @@ static int use_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_
 	return result;
 }
 
+/* What a certificate proved, it proves for one lifetime and not longer than it is valid itself:
+ * such a session is not sealed again for who comes back with it. The rest is as OpenSSL does it. */
+static SSL_TICKET_RETURN judge(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                               size_t name_size, SSL_TICKET_STATUS status, void *user)
+{
+	const X509 *certificate;
+
+	(void)ssl;
+	(void)name;
+	(void)name_size;
+	(void)user;
+	if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	certificate = SSL_SESSION_get0_peer(session);
+	if (certificate == NULL)
+		return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE
+		                                    : SSL_TICKET_RETURN_USE_RENEW;
+	/* 0 says that the time cannot be read. */
+	return X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0
+	               ? SSL_TICKET_RETURN_USE
+	               : SSL_TICKET_RETURN_IGNORE_RENEW;
+}
+
 void pn_tls_resumption_prepare(SSL_CTX *context, uint64_t lifetime_ms)
 {
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
@@ -133,4 +156,5 @@ void pn_tls_resumption_prepare(SSL_CTX *context, uint64_t lifetime_ms)
 	SSL_CTX_set_timeout(context, (long)((lifetime_ms + 999) / 1000));
 	SSL_CTX_set_num_tickets(context, 1);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(context, use_key);
+	SSL_CTX_set_session_ticket_cb(context, NULL, judge, NULL);
 }

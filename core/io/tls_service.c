@@ -57,14 +57,15 @@ static void add_authority(struct pn_tls_service *service, X509 *certificate)
 
 static bool parse_authorities(struct pn_tls_service *service, struct pn_slice text)
 {
-	BIO *memory = BIO_new_mem_buf(text.data, (int)text.size);
+	BIO *memory = pn_tls_memory(text);
 	X509 *certificate;
 
 	service->authorities = X509_STORE_new();
 	service->names = sk_X509_NAME_new_null();
-	if (memory == NULL || service->authorities == NULL || service->names == NULL)
+	if (service->authorities == NULL || service->names == NULL)
 		abort();
-	while ((certificate = PEM_read_bio_X509_AUX(memory, NULL, NULL, NULL)) != NULL)
+	while ((certificate = PEM_read_bio_X509_AUX(memory, NULL, pn_tls_no_passphrase, NULL)) !=
+	       NULL)
 		add_authority(service, certificate);
 	BIO_free(memory);
 	/* "No start line" is how the end of the file is said; anything else is damage. */

@@ -12,7 +12,6 @@ import base64
 import json
 import os
 import random
-import re
 import resource
 import signal
 import smtplib
@@ -335,7 +334,7 @@ module "store_memory" {{ as = "unused" }}
                                capture_output=True, text=True, check=False, timeout=20).stdout
         check(shown.count("BEGIN CERTIFICATE") >= 2, "the chain is not shown whole")
         torn = renewed + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-        for text in (torn, "nothing\n", None):
+        for text in (torn, "nothing\n", "", None):
             if text is None:
                 os.unlink(path)
             else:

@@ -3,6 +3,7 @@
 clients show, and what policy is told of it."""
 
 import base64
+import datetime
 import os
 import re
 import signal
@@ -53,23 +54,25 @@ class Maker:
                 "-out", self.path(name + ".pem"))
         return self.path(name + ".pem"), key
 
-    def signed(self, name, subject, authority, *extensions, days="30"):
-        """One that an authority vouches for."""
+    def signed(self, name, subject, authority, *extensions, days="30", seconds=None):
+        """One that an authority vouches for; with seconds, until so soon from now."""
         key = self.key(name)
         openssl("req", "-new", "-key", key, "-subj", subject, "-utf8", "-out", self.path(name + ".csr"))
         with open(self.path(name + ".ext"), "w", encoding="utf-8") as file:
             file.write("".join(each + "\n" for each in extensions))
-        begins = ("-not_before", "20200101000000Z") if days == "past" else ()
+        # `x509 -req` knows no past and no hours: an authority in miniature does.
         if days == "past":
-            # `x509 -req` knows no past: an authority in miniature does.
-            self._in_the_past(name, authority)
+            self._from_to(name, authority, "20200101000000Z", "20200201000000Z")
+        elif seconds is not None:
+            ends = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+            self._from_to(name, authority, "20200101000000Z", ends.strftime("%Y%m%d%H%M%SZ"))
         else:
             openssl("x509", "-req", "-in", self.path(name + ".csr"), "-CA", authority[0], "-CAkey",
                     authority[1], "-CAcreateserial", "-days", days, "-extfile", self.path(name + ".ext"),
-                    "-out", self.path(name + ".pem"), *begins)
+                    "-out", self.path(name + ".pem"))
         return self.path(name + ".pem"), key
 
-    def _in_the_past(self, name, authority):
+    def _from_to(self, name, authority, begins, ends):
         for file, text in (("index.txt", ""), ("serial", "10\n"), ("ca.conf", (
                 "[ca]\ndefault_ca=it\n[it]\ndatabase=%s\nserial=%s\nnew_certs_dir=%s\ndefault_md=sha256\n"
                 "policy=any\n[any]\ncommonName=supplied\n" % (
@@ -77,8 +80,8 @@ class Maker:
             with open(self.path(file), "w", encoding="utf-8") as out:
                 out.write(text)
         openssl("ca", "-batch", "-config", self.path("ca.conf"), "-in", self.path(name + ".csr"), "-cert",
-                authority[0], "-keyfile", authority[1], "-startdate", "20200101000000Z", "-enddate",
-                "20200201000000Z", "-out", self.path(name + ".pem"), "-notext")
+                authority[0], "-keyfile", authority[1], "-startdate", begins, "-enddate", ends,
+                "-out", self.path(name + ".pem"), "-notext")
 
 
 def context_for(version=None, shows=None):
@@ -344,6 +347,31 @@ class TlsTests:
             again, _, is_reused = self._told_of(gateway, context=context, session=session)
             check(is_reused and again == first and first.startswith(what), f"resumed {is_reused}: {first} became {again}")
 
+    def sessions_end_with_the_certificate_that_was_shown(self):
+        gateway, maker = self._gateway_with_tls(files={"tell.lua": TELL}, more='policy "tell.lua"')
+        authority = maker.own("authority", "/CN=Authority", "basicConstraints=critical,CA:TRUE")
+        self._ask_clients(gateway, f'client_certificates = "requested", client_authorities = "{authority[0]}"')
+        gateway.start()
+        for version in VERSIONS:
+            # So soon that nobody waits long; on a slow machine, later.
+            for seconds in (4, 20, 60):
+                shown = maker.signed("short", "/CN=alice@example.test", authority, seconds=seconds)
+                context = context_for(version, shows=shown)
+                first, session, _ = self._told_of(gateway, context=context)
+                again, _, is_reused = self._told_of(gateway, context=context, session=session)
+                if first.startswith("verified|") and is_reused:
+                    break
+            check(first == again and first.startswith("verified|") and is_reused, f"{version.name}: {first}, {again}, {is_reused}")
+            newest = [session]
+
+            def is_found_out():
+                # As a client does that always comes back with the newest that it got.
+                said, newest[0], is_reused = self._told_of(gateway, context=context, session=newest[0])
+                expired = said.startswith("unverified|") and said.endswith("|certificate has expired")
+                check(expired or (is_reused and said == first), f"{version.name}: resumed {is_reused}: {said}")
+                return expired
+            wait_for(is_found_out, f"{version.name}: a certificate has expired", 120)
+
     def clients_without_a_certificate_can_be_turned_away(self):
         gateway, maker = self._gateway_with_tls(files={"tell.lua": TELL}, more='policy "tell.lua"')
         authority = maker.own("authority", "/CN=Authority", "basicConstraints=critical,CA:TRUE")
@@ -359,6 +387,19 @@ class TlsTests:
             except (ssl.SSLError, ConnectionResetError):
                 continue
             check(said == "", f"a client that shows {shows} is greeted: {said!r}")
+        # Nor does it help to have been let in before.
+        for version in VERSIONS:
+            shown = maker.signed("short", "/CN=alice@example.test", authority, seconds=20)
+            context = context_for(version, shows=shown)
+            session = self._told_of(gateway, context=context)[1]
+
+            def is_turned_away():
+                try:
+                    with Line(gateway, "submissions", context, session=session) as line:
+                        return line.line() == ""
+                except (ssl.SSLError, ConnectionResetError):
+                    return True
+            wait_for(is_turned_away, f"{version.name}: a certificate that has expired is no longer let in", 120)
 
     def who_shows_a_certificate_can_log_in_with_it(self):
         external = 'mechanisms = { "EXTERNAL", "PLAIN" }, '
@@ -441,9 +482,10 @@ class TlsTests:
                 ('client_certificates = "required"', True, 'postern.lua:[0-9]+: client_certificates = "required" needs client_authorities'),
                 ('client_authorities = "users"', True, 'postern.lua:[0-9]+: client_authorities is for nothing without client_certificates'),
                 ('client_certificates = "requested", client_authorities = "users"', True, "postern.lua:[0-9]+: .*users holds no certificates in PEM form"),
+                ('client_certificates = "requested", client_authorities = "empty.pem"', True, "postern.lua:[0-9]+: .*empty.pem holds no certificates in PEM form"),
                 ('client_certificates = "requested", client_authorities = "absent.pem"', True, "postern.lua:[0-9]+: .*absent.pem"),
                 ('client_certificates = "requested", tls = "never"', True, "client_certificates needs TLS"),
                 ('client_certificates = "requested"', False, "client_certificates needs a certificate")):
-            gateway = self.gateway(start=False, tls=tls)
+            gateway = self.gateway(start=False, tls=tls, files={"empty.pem": ""})
             self._ask_clients(gateway, words, port="mx")
             serve_fails(gateway, sentence)
