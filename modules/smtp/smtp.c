@@ -369,7 +369,8 @@ static const struct pn_hook smtp_hooks[] = {
          .on_error = PN_ON_ERROR_CONTINUE,
          .name = "complete",
          .run = smtp_complete_message,
-         .summary = "With profile submission: add Date and Message-ID where they are missing."},
+         .summary =
+                 "With profile submission: add From, Date and Message-ID where they are missing."},
 	{.stage = PN_STAGE_NONE},
 };
 
@@ -387,11 +388,11 @@ static const struct smtp_verb smtp_verbs[] = {
 	{"VRFY", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_LAST, smtp_vrfy},
 	{"HELP", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_help},
 	{"STARTTLS", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_LAST, smtp_starttls},
-	{"AUTH", SMTP_ALWAYS, SMTP_IN_BOTH, smtp_auth},
+	{"AUTH", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_LAST, smtp_auth},
 	{"XCLIENT", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_xclient},
 	{"XFORWARD", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_xforward},
 	{"EXPN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_LAST, smtp_expn},
-	{"ETRN", SMTP_GREETED, SMTP_IN_SMTP, smtp_etrn},
+	{"ETRN", SMTP_GREETED, SMTP_IN_SMTP | SMTP_LAST, smtp_etrn},
 	{"TURN", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD | SMTP_LAST, smtp_not_implemented},
 	{"SEND", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},
 	{"SOML", SMTP_ALWAYS, SMTP_IN_BOTH | SMTP_UNTOLD, smtp_not_implemented},

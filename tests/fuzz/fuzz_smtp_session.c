@@ -411,6 +411,14 @@ const struct pn_stage_result *pn_recipient_result(const struct pn_recipient *rec
 	return &recipient->result;
 }
 
+const struct pn_address *pn_transaction_sender(const struct pn_transaction *transaction)
+{
+	static const struct pn_address null = {.is_utf8 = false};
+
+	(void)transaction;
+	return &null;
+}
+
 const struct pn_header *pn_transaction_header(struct pn_transaction *transaction)
 {
 	(void)transaction;
