@@ -97,6 +97,14 @@ max_header_size = "256k"
 -- It is a whole number from 10 to 100000.
 max_header_fields = 1000
 
+-- Levels of multipart and message/rfc822 that are looked into; what is deeper is one part without a type that is known.
+-- It is a whole number from 1 to 50.
+max_mime_depth = 50
+
+-- Parts of a message that are told apart; the rest belongs to the last of them.
+-- It is a whole number from 10 to 1000.
+max_mime_parts = 1000
+
 -- A message that went through more servers than this is refused as looping.
 -- It is a whole number from 1 to 1000.
 max_hops = 50

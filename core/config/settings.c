@@ -102,6 +102,14 @@ const struct pn_option pn_gateway_options[] = {
 	PN_OPTION_COUNT(struct pn_gateway_settings, max_header_fields, "1000", .minimum_text = "10",
                         .maximum_text = "100000", .flags = PN_OPTION_RELOADABLE,
                         .summary = "Most fields in the header of a message."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_mime_depth, "50", .minimum_text = "1",
+                        .maximum_text = "50", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Levels of multipart and message/rfc822 that are looked into; "
+                                   "what is deeper is one part without a type that is known."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_mime_parts, "1000", .minimum_text = "10",
+                        .maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Parts of a message that are told apart; the rest belongs to "
+                                   "the last of them."),
 	PN_OPTION_COUNT(struct pn_gateway_settings, max_hops, "50", .minimum_text = "1",
                         .maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
                         .summary = "A message that went through more servers than this is refused "

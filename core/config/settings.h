@@ -30,6 +30,8 @@ struct pn_gateway_settings {
 	uint64_t memory_per_message;
 	uint64_t max_header_size;
 	uint32_t max_header_fields;
+	uint32_t max_mime_depth;
+	uint32_t max_mime_parts;
 	uint32_t max_hops;
 	uint32_t max_own_hops;
 	uint64_t store_deadline;

@@ -167,6 +167,8 @@ struct pn_mime_tree {
 	uint32_t node_capacity;
 	uint32_t open[PN_MIME_MAX_DEPTH + 1];
 	uint32_t open_count;
+	uint32_t max_depth;
+	uint32_t max_parts;
 	struct pn_mime_boundaries boundaries;
 	struct pn_buffer text;    /* what is kept of fields */
 	struct pn_buffer value;   /* the field at hand, unfolded */
@@ -183,7 +185,10 @@ struct pn_mime_end {
 	bool has_rest;       /* … and (or: the message ended so) what is before it is not empty */
 };
 
-/* mime_tree.c */
+/* mime_tree.c: how much of a message is looked into that is begun from now on, of the configuration; at
+ * most PN_MIME_MAX_DEPTH and PN_MIME_MAX_PARTS, which hold where nothing is said. Any thread. */
+void pn_mime_limit(uint32_t depth, uint32_t parts);
+
 void pn_mime_tree_init(struct pn_mime_tree *tree);
 void pn_mime_tree_reset(struct pn_mime_tree *tree);
 void pn_mime_tree_clear(struct pn_mime_tree *tree);

@@ -9,7 +9,19 @@
 
 #include "base/assert.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
+
+static _Atomic uint32_t limit_of_depth = PN_MIME_MAX_DEPTH;
+static _Atomic uint32_t limit_of_parts = PN_MIME_MAX_PARTS;
+
+void pn_mime_limit(uint32_t depth, uint32_t parts)
+{
+	pn_assert(depth >= 1 && depth <= PN_MIME_MAX_DEPTH);
+	pn_assert(parts >= 1 && parts <= PN_MIME_MAX_PARTS);
+	atomic_store_explicit(&limit_of_depth, depth, memory_order_relaxed);
+	atomic_store_explicit(&limit_of_parts, parts, memory_order_relaxed);
+}
 
 void pn_mime_tree_init(struct pn_mime_tree *tree)
 {
@@ -21,6 +33,9 @@ void pn_mime_tree_init(struct pn_mime_tree *tree)
 
 void pn_mime_tree_reset(struct pn_mime_tree *tree)
 {
+	/* One message is read by one measure. */
+	tree->max_depth = atomic_load_explicit(&limit_of_depth, memory_order_relaxed);
+	tree->max_parts = atomic_load_explicit(&limit_of_parts, memory_order_relaxed);
 	tree->node_count = 0;
 	tree->open_count = 0;
 	tree->text.size = 0;
@@ -85,7 +100,7 @@ bool pn_mime_tree_has_room(const struct pn_mime_tree *tree, bool in_header)
 	/* What is closed for the new part may have to be given one first. */
 	uint32_t needed = in_header || (node->kind == PN_MIME_MULTIPART && node->child_count == 0);
 
-	return tree->node_count + needed < PN_MIME_MAX_PARTS &&
+	return tree->node_count + needed < tree->max_parts &&
 	       tree->text.size <= PN_MIME_MAX_TEXT / 2;
 }
 
@@ -114,7 +129,7 @@ static bool is_opaque(const struct pn_mime_tree *tree, const struct pn_mime_node
 	if (node->kind == PN_MIME_MESSAGE && node->encoding != PN_ENCODING_7BIT &&
 	    node->encoding != PN_ENCODING_8BIT && node->encoding != PN_ENCODING_BINARY)
 		return true;
-	return node->depth >= PN_MIME_MAX_DEPTH || tree->node_count >= PN_MIME_MAX_PARTS;
+	return node->depth >= tree->max_depth || tree->node_count >= tree->max_parts;
 }
 
 bool pn_mime_tree_end_header(struct pn_mime_tree *tree, uint64_t offset, uint64_t lines)

@@ -492,6 +492,8 @@ static void copy_limits(struct pn_generation *generation,
 	generation->memory_per_message = settings->memory_per_message;
 	generation->max_header_size = settings->max_header_size;
 	generation->max_header_fields = settings->max_header_fields;
+	generation->max_mime_depth = settings->max_mime_depth;
+	generation->max_mime_parts = settings->max_mime_parts;
 	generation->max_hops = settings->max_hops;
 	generation->proxy_header_ms = settings->proxy_header_deadline;
 	generation->tls_handshake_deadline_ms = settings->tls_handshake_deadline;

@@ -18,6 +18,7 @@
 #include "io/log.h"
 #include "io/loop.h"
 #include "io/resolver.h"
+#include "mail/mime.h"
 #include "process/faults.h"
 #include "session/session.h"
 #include "session/ticket.h"
@@ -343,6 +344,7 @@ static void use_prepared(uint32_t number)
 	if (old != NULL)
 		pn_instances_adopt(pn_worker.current);
 	pn_generation_current = pn_worker.current->generation;
+	pn_mime_limit(pn_generation_current->max_mime_depth, pn_generation_current->max_mime_parts);
 	pn_session_world.max_sessions_per_address =
 		pn_worker.current->config->settings.max_sessions_per_address;
 	pn_resolver_set_deadline(pn_worker.current->config->settings.dns_deadline);

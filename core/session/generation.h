@@ -127,6 +127,8 @@ struct pn_generation {
 	uint64_t max_header_size;
 	uint32_t max_header_fields;
 	uint32_t max_hops;
+	uint32_t max_mime_depth;
+	uint32_t max_mime_parts;
 	uint64_t proxy_header_ms;
 	uint32_t max_own_hops;
 	uint64_t store_deadline_ms;

@@ -31,6 +31,7 @@
 #include <postern/types.h>
 
 enum {
+	/* The most that max_mime_depth and max_mime_parts of the configuration may say. */
 	PN_MIME_MAX_DEPTH = 50,           /* levels of multipart and message/rfc822 */
 	PN_MIME_MAX_PARTS = 1000,
 	PN_MIME_MAX_ADDRESSES = 1000,     /* in one field; the rest is left out */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Structures: what is a part, where it lies, and what becomes of messages that are broken. */
 #include "message.h"
+#include "mail/mime.h"
 #include "suites.h"
 
 #include <sys/resource.h>
@@ -282,22 +283,28 @@ START_TEST(parts_past_the_limit_are_part_of_the_last)
 }
 END_TEST
 
+/* A message with so many levels, the innermost of them text. */
+static struct pn_mime_message open_levels(struct pn_arena *arena, unsigned depth)
+{
+	struct pn_buffer text;
+
+	pn_buffer_init(&text, SIZE_MAX / 2);
+	for (unsigned level = 0; level < depth; level++)
+		require(pn_buffer_print(&text,
+		                        "Content-Type: multipart/mixed; boundary=x%ux\r\n"
+		                        "\r\n--x%ux\r\n",
+		                        level, level) == PN_OK);
+	append_times(&text, "\r\nbody", 1);
+	return open_buffer(arena, &text);
+}
+
 START_TEST(multiparts_that_are_too_deep_are_opaque)
 {
 	struct pn_arena *arena = pn_arena_new();
 
 	for (unsigned depth = PN_MIME_MAX_DEPTH - 1; depth <= PN_MIME_MAX_DEPTH + 2; depth++) {
-		struct pn_mime_message message;
-		struct pn_buffer text;
+		struct pn_mime_message message = open_levels(arena, depth);
 
-		pn_buffer_init(&text, SIZE_MAX / 2);
-		for (unsigned level = 0; level < depth; level++)
-			require(pn_buffer_print(&text,
-			                        "Content-Type: multipart/mixed; boundary=x%ux\r\n"
-			                        "\r\n--x%ux\r\n",
-			                        level, level) == PN_OK);
-		append_times(&text, "\r\nbody", 1);
-		message = open_buffer(arena, &text);
 		if (depth <= PN_MIME_MAX_DEPTH) {
 			ck_assert_uint_eq(message.part_count, depth + 1);
 			check_text(message.parts[depth].type, "text");
@@ -307,6 +314,33 @@ START_TEST(multiparts_that_are_too_deep_are_opaque)
 			check_text(message.parts[PN_MIME_MAX_DEPTH].subtype, "octet-stream");
 		}
 	}
+	pn_arena_free(&arena);
+}
+END_TEST
+
+START_TEST(the_configuration_sets_how_much_is_looked_into)
+{
+	struct pn_arena *arena = pn_arena_new();
+	struct pn_mime_message message;
+	struct pn_buffer text;
+
+	pn_mime_limit(3, 10);
+	ck_assert_uint_eq(open_levels(arena, 2).part_count, 3);
+	message = open_levels(arena, 3);
+	ck_assert_uint_eq(message.part_count, 4);
+	check_text(message.parts[3].type, "text");
+	message = open_levels(arena, 4);
+	ck_assert_uint_eq(message.part_count, 4);
+	check_text(message.parts[3].subtype, "octet-stream");
+	for (size_t count = 8; count < 12; count++) {
+		pn_buffer_init(&text, SIZE_MAX / 2);
+		append_times(&text, MIXED, 1);
+		append_times(&text, "--b\r\n\r\nbody\r\n", count);
+		ck_assert_uint_eq(open_buffer(arena, &text).part_count,
+		                  count < 10 ? count + 1 : 10);
+	}
+	pn_mime_limit(PN_MIME_MAX_DEPTH, PN_MIME_MAX_PARTS);
+	ck_assert_uint_eq(open_levels(arena, 4).part_count, 5);
 	pn_arena_free(&arena);
 }
 END_TEST
@@ -492,7 +526,7 @@ END_TEST
 
 Suite *mime_suite(void)
 {
-	static const TTest *tests[24];
+	static const TTest *tests[25];
 	size_t count = 0;
 
 	tests[count++] = a_plain_message_is_one_leaf;
@@ -509,6 +543,7 @@ Suite *mime_suite(void)
 	tests[count++] = short_texts_are_the_same_byte_by_byte;
 	tests[count++] = parts_past_the_limit_are_part_of_the_last;
 	tests[count++] = multiparts_that_are_too_deep_are_opaque;
+	tests[count++] = the_configuration_sets_how_much_is_looked_into;
 	tests[count++] = messages_in_messages_end_at_the_same_depth;
 	tests[count++] = a_summary_has_its_limit;
 	tests[count++] = the_largest_root_fits_a_summary;
