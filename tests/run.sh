@@ -148,7 +148,7 @@ model() {
 run_part() {
 	case $1 in
 	style) python3 tests/style.py --build "$plain" ;;
-	units-gcc) units "$plain" ;;
+	units-gcc) POSTERN_TEST_LONG=$(figure "" yes) CK_TIMEOUT_MULTIPLIER=$(figure 1 20) units "$plain" ;;
 	units-asan) CK_FORK=no units "$sanitized" ;;
 	fuzz-replay) fuzz_replay "$sanitized" ;;
 	fuzz) fuzz ;;

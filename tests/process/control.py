@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands of `postern` and the control worker: everybody who asks is answered, whatever happens."""
 
-import json
 import os
 import re
 import signal

@@ -11,7 +11,7 @@ import time
 
 from memory_group import MemoryGroup
 from sink import Sink
-from support import Clients, DOMAIN, Failure, check, connect, edit, log_text, postern, status, wait_for
+from support import Clients, DOMAIN, Failure, check, edit, log_text, postern, status, wait_for
 
 ROUTE = """
 on("envelope.recipient", function(session, recipient) return accept() end)
