@@ -15,7 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STEPS_PER_TURN = 200 };
+enum {
+	STEPS_PER_TURN = 200,
+	BUSY_DELIVERIES = 100, /* in a tick: others are being served */
+	PUT_OFF_IN_TICK = 100, /* rows, meanwhile */
+};
 
 /* Attempts that wait for the top of the loop: their carrier is ready, or is gone. */
 static struct attempt *going_on;
@@ -538,6 +542,40 @@ static void start(struct attempt *attempt)
 
 /* ---- lanes ---- */
 
+/*
+ * Rows for sites that are left alone have to be written down with their reason, which is work that
+ * those who can be served would pay for. While these have deliveries, it is done little by little;
+ * the lanes wait aside, unless memory is needed.
+ */
+static struct lane *aside;
+static struct lane **last_aside = &aside;
+static uint64_t delivered_before;
+static size_t put_off_left = SIZE_MAX;
+
+static bool may_put_off(void)
+{
+	return put_off_left > 0 ||
+	       pn_map_count(pn_scheduler.rows) > pn_scheduler.generation->queue.memory_rows / 2;
+}
+
+static void set_aside(struct lane *lane)
+{
+	lane->state = LANE_PARKED;
+	lane->next = NULL;
+	*last_aside = lane;
+	last_aside = &lane->next;
+}
+
+void pn_dispatch_tick(void)
+{
+	uint64_t delivered = pn_scheduler.counts.delivered - delivered_before;
+
+	delivered_before = pn_scheduler.counts.delivered;
+	put_off_left = delivered < BUSY_DELIVERIES ? SIZE_MAX : PUT_OFF_IN_TICK;
+	last_aside = &aside;
+	pn_lanes_unpark(&aside);
+}
+
 /* The site is left alone: rows are put off with its reason, and make room for others. */
 static void put_off(struct lane *lane)
 {
@@ -546,7 +584,9 @@ static void put_off(struct lane *lane)
 	const struct pn_reply none = {.code = 0};
 	struct queued *queued;
 
-	while ((queued = pn_lane_take(lane)) != NULL) {
+	while (may_put_off() && (queued = pn_lane_take(lane)) != NULL) {
+		if (put_off_left > 0)
+			put_off_left--;
 		queued->outcome = PN_DELIVERY_DEFERRED;
 		queued->answer_class = site->last_class;
 		queued->reply = none;
@@ -555,6 +595,8 @@ static void put_off(struct lane *lane)
 		snprintf(queued->reason, sizeof(queued->reason), "%s", site->last_reason);
 		pn_settle(queued);
 	}
+	if (lane->count > 0)
+		set_aside(lane);
 }
 
 static bool hops_are_known(const struct destination *destination)
@@ -642,6 +684,10 @@ void pn_dispatch_stop(void)
 	pn_task_cancel(&pn_scheduler.dispatch);
 	going_on = NULL;
 	last_going_on = &going_on;
+	aside = NULL;
+	last_aside = &aside;
+	delivered_before = 0;
+	put_off_left = SIZE_MAX;
 }
 
 static void continue_attempts(void)

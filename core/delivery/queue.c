@@ -90,6 +90,7 @@ static void tick(void *unused)
 	/* One that ends by itself: as if an operator had resumed it. */
 	if (pn_scheduler.suspensions_end_ms <= pn_clock_wall_ms())
 		pn_queue_edited();
+	pn_dispatch_tick();
 	pn_take_due(false);
 	pn_take_left_out();
 	pn_sites_wake_waiting();

@@ -316,6 +316,7 @@ const char *pn_carrier_hop_name(const struct pn_carrier *carrier);
 void pn_dispatch(void); /* soon, from the top of the loop */
 void pn_dispatch_run(struct pn_task *task);
 void pn_dispatch_stop(void);
+void pn_dispatch_tick(void); /* lanes of sites that are left alone may be put off, or are tried again */
 /* Its carrier is ready, or gone: it goes on from the top of the loop. */
 void pn_attempt_go_on(struct attempt *attempt);
 void pn_attempt_take_outcomes(struct attempt *attempt);

@@ -138,6 +138,37 @@ class Shaping(Base):
         check(all(row["reason"] for row in rows), "some do not know why they wait")
         check(peer.connections <= 12, f"it was tried {peer.connections} times for 60 messages")
 
+    def what_is_left_alone_waits_while_others_are_served(self):
+        gate = Gate()
+        good = self.peer()
+
+        def bad_answers(word, line):
+            if word == "connect":
+                gate.wait()
+                return "drop"
+            return None
+
+        bad = self.peer(bad_answers)
+        policy = f'''on("recipient.route", function(session, recipient)
+            local port = recipient.local_part:match("^bad") and {bad.port} or {good.port}
+            recipient:route{{ hosts = {{ "127.0.0.1:" .. port }} }}
+        end)'''
+        gateway = self.gateway(settings='retry_schedule = { "1h" }\nsuspend_after = 1\n', policy=policy)
+        for number in range(4):
+            self.submit(gateway, [f"bad{number}x{i}@example.net" for i in range(100)])
+        began = time.monotonic()
+        sent = 0
+        # Hundreds are delivered in each second, in whose midst the bad one is found out.
+        while time.monotonic() < began + 3:
+            self.submit(gateway, [f"good{sent}x{i}@example.net" for i in range(100)])
+            sent += 1
+            check(len(good.wait(sent)) == sent, f"{len(good.messages)} of {sent} came")
+            if time.monotonic() > began + 1.5:
+                gate.open()
+        rows = self.wait_rows(gateway, lambda rows: len(rows) == 400 and all(row["attempts"] for row in rows),
+                              "all others were put off")
+        check(all(row["reason"] for row in rows), "some do not know why they wait")
+
     def tarpits_hold_up_nobody_else(self):
         gate = Gate()
         tarpits = [self.peer(lambda word, line: gate.wait() if word == "connect" else None) for _ in range(8)]
