@@ -222,17 +222,25 @@ static void take_results(struct pn_transaction *transaction, const struct pn_com
 		pn_change_bus.queued();
 }
 
+/* Whether something was promised to anybody, be it that it is thrown away. */
+static bool is_taken(const struct pn_transaction *transaction)
+{
+	const struct pn_recipient *recipient = transaction->recipients;
+
+	while (recipient != NULL && recipient->result.verdict != PN_VERDICT_ACCEPT)
+		recipient = recipient->next;
+	return recipient != NULL;
+}
+
 /* A full mailbox is its owner's trouble alone where the protocol can tell about each recipient: the
  * others get theirs in a commit without him. False: nobody is left, or nobody can be told. */
 static bool deposit_without(struct pn_transaction *transaction, struct pn_recipient *recipient,
                             struct pn_commit *commit)
 {
-	struct pn_slice ignored = PN_SLICE_NONE;
-
 	if (!transaction->answers_per_recipient || recipient == NULL)
 		return false;
 	pn_recipient_refuse(recipient, PN_VERDICT_DEFER, 452, "4.2.2", "the mailbox is full");
-	if (count_appends(transaction, &ignored) + pn_waiting_count(transaction) == 0)
+	if (!is_taken(transaction))
 		return false;
 	transaction->writer = commit->bodies[0].writer;
 	commit->bodies[0].writer = NULL;
