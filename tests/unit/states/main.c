@@ -345,7 +345,7 @@ static const struct letter *choose_letter(void)
 	                                VERB_BDAT, VERB_DATA, VERB_BDAT_LAST};
 	const struct letter *letter = &letters[choose((unsigned)letter_count)];
 
-	if (choose(2) == 0) {
+	if (choose(4) != 0) {
 		enum verb verb = way[choose(6)];
 
 		if (!run.model.now.has_sender)
