@@ -23,8 +23,8 @@ parts=()
 
 # Every part runs in one of two lanes, side by side. Those of the second kill, or count who was killed on
 # this machine and why: they come one after the other.
-first_lane=(style units-gcc units-asan fuzz-replay interface reports conversation conversation-asan authentication large clients
-	modules queue relay commands policy peers)
+first_lane=(style units-gcc units-asan fuzz-replay interface reports conversation conversation-asan authentication attacks large
+	clients modules queue relay commands policy peers)
 second_lane=(conformance conformance-asan model model-asan process kill powercut diskfull faults)
 all_parts=("${first_lane[@]}" "${second_lane[@]}")
 long_parts=(fuzz)
@@ -159,6 +159,7 @@ run_part() {
 	conversation) python3 tests/conversation/run.py --build "$plain" ;;
 	conversation-asan) python3 tests/conversation/run.py --build "$sanitized" ;;
 	authentication) python3 tests/authentication/run.py --build "$sanitized" ;;
+	attacks) python3 tests/attacks/run.py --build "$plain" ;;
 	model) model ;;
 	model-asan) python3 tests/model/run.py --build "$sanitized" --commands "$(figure 30000 200000)" ;;
 	large) python3 tests/large/run.py --build "$plain" --messages "$(figure 60000 1000000)" \

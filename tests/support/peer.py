@@ -73,6 +73,7 @@ class Message:
         self.tls, self.login = None, None
         self.is_flight = False  # DATA came with MAIL
         self.is_chunk = False   # it came with BDAT
+        self.raw = None         # as it came behind DATA, where the peer keeps_raw
 
 
 class Gone(Exception):
@@ -238,6 +239,8 @@ class Connection:
             self.write(b"250 2.0.0 nothing\r\n")
             return
         message.data = bytes(text[:end + 2]).replace(b"\r\n.", b"\r\n")[2:]
+        if self.peer.keeps_raw:
+            message.raw = bytes(text[2:end + 5])
         message.tls, message.login = self.tls, self.login
         self.end(message)
 
@@ -323,6 +326,7 @@ class Peer:
         self.logins, self.mechanisms, self.implicit = logins or {}, mechanisms, implicit
         self.messages, self.dialogues, self.problems, self.tls_errors = [], [], [], []
         self.addresses, self.resumed = [], []
+        self.keeps_raw = False
         self.forgets = False  # what was sent together with a command is lost
         self.closing = threading.Event()
         self.lock = threading.Lock()
