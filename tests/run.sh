@@ -5,7 +5,7 @@
 #   tests/run.sh              what every change must pass, under 15 minutes
 #   tests/run.sh NAME …       only these parts
 #   tests/run.sh --long       the full figures of every part: hours
-#   tests/run.sh --long NAME  the full figures of one part, at most an hour each
+#   tests/run.sh --long NAME  the full figures of one part, at most an hour each (fuzz: three)
 #   tests/run.sh --list       the parts
 #
 # Each part prints lines "ok NAME", "not ok NAME" and "skipped: REASON"; what it said is in
@@ -87,40 +87,60 @@ units() { # DIRECTORY
 	return $status
 }
 
+# What was found once, and the conversations: seeds of them are made anew each time.
 fuzz_replay() { # DIRECTORY
-	local program name status=0
+	local program name seeds status=0
 	for program in "$1"/tests/fuzz_*; do
 		[ -x "$program" ] || continue
 		name=$(basename "$program")
-		if "$program" "$here/tests/fuzz/corpus/$name" >/dev/null 2>"$logs/$name.err"; then
+		seeds=$(mktemp -d "${TMPDIR:-/tmp}/postern-seeds.XXXXXX")
+		if python3 "$here/tests/fuzz/seeds.py" "$name" "$seeds" &&
+			"$program" "$here/tests/fuzz/corpus/$name" "$seeds" >/dev/null 2>"$logs/$name.err"; then
 			echo "ok $name on its corpus"
 		else
 			tail -n 30 "$logs/$name.err"
 			echo "not ok $name on its corpus"
 			status=1
 		fi
+		rm -rf "$seeds"
 	done
 	return $status
 }
 
+fuzz_one() { # PROGRAM SECONDS
+	local name words=()
+	name=$(basename "$1")
+	case $name in
+	fuzz_imap_*) words=(-dict="$here/tests/fuzz/imap.dict") ;;
+	fuzz_smtp_* | fuzz_deliver_* | fuzz_reply | fuzz_path) words=(-dict="$here/tests/fuzz/smtp.dict") ;;
+	esac
+	python3 "$here/tests/fuzz/seeds.py" "$name" "$fuzzing/corpus/$name" || return 1
+	# What is put aside (crash-…) lies in build/fuzz.
+	if (cd "$fuzzing" && ASAN_OPTIONS=$ASAN_OPTIONS:quarantine_size_mb=64 "$1" \
+		-max_total_time="$2" -timeout=10 -rss_limit_mb=2048 "${words[@]}" \
+		"corpus/$name" "$here/tests/fuzz/corpus/$name") >"$logs/$name.err" 2>&1; then
+		echo "ok $name for $2 seconds, $(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$logs/$name.err") inputs"
+	else
+		printf '%s\nnot ok %s\n' "$(tail -n 30 "$logs/$name.err")" "$name"
+		return 1
+	fi
+}
+
+# Two at a time; POSTERN_FUZZ_SECONDS is for each target.
 fuzz() {
-	local program name words seconds=60 status=0
-	python3 "$here/tests/fuzz/seeds.py" "$fuzzing/corpus/fuzz_imap_session"
+	local program status=0 running=0 seconds=${POSTERN_FUZZ_SECONDS:-600}
 	for program in "$fuzzing"/tests/fuzz_*; do
 		[ -x "$program" ] || continue
-		name=$(basename "$program")
-		words=()
-		[ "${name#fuzz_imap_}" = "$name" ] || words=(-dict="$here/tests/fuzz/imap.dict")
-		mkdir -p "$fuzzing/corpus/$name"
-		if (cd "$fuzzing" && ASAN_OPTIONS=$ASAN_OPTIONS:quarantine_size_mb=64 "$program" \
-			-max_total_time=$seconds -timeout=10 -rss_limit_mb=2048 "${words[@]}" \
-			"corpus/$name" "$here/tests/fuzz/corpus/$name") >"$logs/$name.err" 2>&1; then
-			echo "ok $name for $seconds seconds"
-		else
-			tail -n 30 "$logs/$name.err"
-			echo "not ok $name"
-			status=1
+		if [ $running = 2 ]; then
+			wait -n || status=1
+			running=1
 		fi
+		fuzz_one "$program" "$seconds" &
+		running=$((running + 1))
+	done
+	while [ $running -gt 0 ]; do
+		wait -n || status=1
+		running=$((running - 1))
 	done
 	return $status
 }

@@ -65,7 +65,9 @@ enum pn_status pn_channel_receive(int channel, struct pn_packet *packet)
 	struct msghdr message = {.msg_iov = &piece,
 	                         .msg_iovlen = 1,
 	                         .msg_control = control.bytes,
-	                         .msg_controllen = sizeof(control.bytes)};
+	                         /* Not all of the room: a second descriptor would fit into its
+	                          * padding, and be nobody's. */
+	                         .msg_controllen = CMSG_LEN(sizeof(int))};
 	struct cmsghdr *header;
 	char *rest = packet->text;
 	ssize_t size;

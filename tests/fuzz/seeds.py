@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes seeds for fuzz_imap_session from what clients say in tests/conversation/imap.
+"""Makes seeds from what clients say in tests/conversation.
 
-    seeds.py DIRECTORY
+    seeds.py TARGET DIRECTORY
 
 Each test of a conversation becomes a file with its commands, in two forms: without chance, and with.
-The corpus has what libFuzzer kept of them (-merge=1).
+The corpus has what libFuzzer kept of them (-merge=1). Of other targets than those below there are none.
 """
 
+import base64
 import glob
 import hashlib
 import os
@@ -15,7 +16,7 @@ import re
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-CHATS = os.path.join(HERE, "..", "conversation", "imap", "*.chat")
+CHATS = os.path.join(HERE, "..", "conversation")
 BYTES = re.compile(r"\\(r|n|t|0|\\|x[0-9a-fA-F]{2})")
 ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
 LARGEST = 4096
@@ -55,7 +56,13 @@ def expand(text):
         size = len(unescape(match.group(2)))
         return f"{{{size}+}}\\r\\n{match.group(2)}" if match.group(1) == "literal" else str(size)
 
+    text = re.sub(r"\{base64:([^{}]*)\}", lambda m: base64.b64encode(unescape(m.group(1))).decode(), text)
     return unescape(re.sub(r"\{(literal|size):([^{}]*)\}", literal, text))
+
+
+def chats(protocol):
+    """Its conversations."""
+    return sorted(glob.glob(os.path.join(CHATS, protocol, "*.chat")))
 
 
 def conversations(path):
@@ -74,27 +81,101 @@ def conversations(path):
     yield said
 
 
-def write(directory, beginning, said):
+def put(directory, seed):
+    """A seed, named after what it is."""
+    with open(os.path.join(directory, hashlib.sha1(seed).hexdigest()[:16]), "wb") as file:
+        file.write(seed)
+
+
+def write_imap(directory, beginning, said):
     """A seed in both forms; `beginning` is how far the session is."""
     for chance in (7, 100):
         large = 32 if b"FETCH" in said or b"SEARCH" in said else 0
-        seed = bytes([large, beginning, chance]) + said[:LARGEST]
-        name = hashlib.sha1(seed).hexdigest()[:16]
-        with open(os.path.join(directory, name), "wb") as file:
-            file.write(seed)
+        put(directory, bytes([large, beginning, chance]) + said[:LARGEST])
+
+
+def imap_session(directory):
+    """Commands, from where the conversation begins to be interesting."""
+    for path in chats("imap"):
+        beginning = 0 if "login" in path or "early" in path or "starttls" in path else 2
+        for said in conversations(path):
+            write_imap(directory, beginning + ("resync" in path), said)
+    for said in MORE:
+        for beginning in (2, 3, 4):
+            write_imap(directory, beginning, said)
+
+
+def smtp_profile(path):
+    """Of the listener that a file is about."""
+    text = open(path, encoding="utf-8").read()
+    return 2 if "connect lmtp" in text else 1 if "connect submission" in text else 0
+
+
+def smtp_cuts(directory):
+    """What a client says, as it is."""
+    for path in chats("smtp"):
+        for said in conversations(path):
+            for manner in (0, 0x42):
+                put(directory, bytes([smtp_profile(path) + 3, manner, 9]) + said[:LARGEST])
+
+
+def smtp_session(directory):
+    """The same, for the session of straw."""
+    for path in chats("smtp"):
+        for said in conversations(path):
+            put(directory, bytes([smtp_profile(path), 1, 2, 20, 9]) + said[:LARGEST])
+
+
+def events(path):
+    """What happens in each test of a file, as fuzz_smtp_events reads it."""
+    said = b""
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            line = line.rstrip("\n")
+            if line.startswith("test "):
+                yield said
+                said = b""
+            elif line.startswith("C: "):
+                said += expand(line[3:]) + b"\n"
+            elif line.startswith("C! "):
+                text = expand(line[3:])
+                while text:
+                    said += bytes([0x0E, len(text[:255])]) + text[:255]
+                    text = text[255:]
+            elif line in ("starttls", "tls"):
+                said += b"\x0b\x00"
+            elif " as " in line and line.startswith("connect "):
+                said += b"\x00\x01"
+            elif line in ("close", "half-close"):
+                said += b"\x05"
+    yield said
+
+
+def smtp_events(directory):
+    """Everybody answers at once; or everybody late, and all are let go at the end of each line."""
+    for path in chats("smtp"):
+        profile = smtp_profile(path) + 3
+        for said in events(path):
+            said = said[:LARGEST]
+            put(directory, bytes([profile, 5, 9]) + said)
+            late = said.replace(b"\n", b"\n\x04\x04")
+            put(directory, bytes([profile + 128, 5, 9, 0x02, 0x3D]) + late)
+
+
+TARGETS = {
+    "fuzz_imap_session": imap_session,
+    "fuzz_smtp_cuts": smtp_cuts,
+    "fuzz_smtp_events": smtp_events,
+    "fuzz_smtp_session": smtp_session,
+}
 
 
 def main():
     """Writes the seeds."""
-    directory = sys.argv[1]
+    target, directory = sys.argv[1:]
     os.makedirs(directory, exist_ok=True)
-    for path in sorted(glob.glob(CHATS)):
-        beginning = 0 if "login" in path or "early" in path or "starttls" in path else 2
-        for said in conversations(path):
-            write(directory, beginning + ("resync" in path), said)
-    for said in MORE:
-        for beginning in (2, 3, 4):
-            write(directory, beginning, said)
+    if target in TARGETS:
+        TARGETS[target](directory)
 
 
 if __name__ == "__main__":
