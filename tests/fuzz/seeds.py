@@ -34,6 +34,26 @@ MORE = (
     b"a IDLE\r\nDONE\r\nb STORE 1:* +FLAGS (\\Deleted x)\r\nc IDLE\r\nDONE\r\nd EXPUNGE\r\ne IDLE\r\nDONE\r\n",
 )
 
+ENVELOPE = b"EHLO a\nMAIL FROM:<a@b.example>\nRCPT TO:<alice@example.test>\n"
+# What conversations cannot say: events of fuzz_smtp_events, and messages that memory does not hold.
+MORE_EVENTS = (
+    ENVELOPE + b"DATA\nSubject: x\n\n\x11\x08.\nQUIT\n",
+    ENVELOPE + b"DATA\nSubject: x\n\n\x11\xff\x11\xff.\nQUIT\n",
+    ENVELOPE + b"DATA\nSubject: x\n\n\x11\xff\x02\x08\x11\xff\x06\x03\x01",
+    ENVELOPE + b"BDAT 6000\nSubject: x\n\n\x11\x06BDAT 0 LAST\n",
+    ENVELOPE + b"\x02\x10DATA\n\n\x11\x08.\n\x0c\x05\x0c\x05\x03\x01NOOP\n",
+    ENVELOPE + b"\x02\x10DATA\n\n.\n\x06\x00\x01EHLO b\n\x03\x01",
+    ENVELOPE + b"\x02\x01DATA\n\n.\n\x10\x03\x01\x06\x10\x02\x00\x00\x01EHLO b\n",
+    b"\x02\x08EHLO a\nAUTH PLAIN AGFsaWNlAHBvc3Rlcm4=\n\x06\x00\x01\x03\x01EHLO b\n",
+    b"\x02\x08EHLO a\nAUTH PLAIN AGFsaWNlAHBvc3Rlcm4=\n\x0c\x06\x03\x01",
+    b"\x02\x20EHLO a\nAUTH OAUTHBEARER bixhPWFsaWNlLAFhdXRoPUJlYXJlciB0b2tlbgEB\n\x0c\x06\x03\x01\nNOOP\n",
+    b"\x02\x06EHLO a\nMAIL FROM:<>\n\x06\x00\x01\x03\x01\x03\x01EHLO b\n",
+    b"EHLO a\nSTARTTLS\nNOOP\n\x0b\x00",
+    b"EHLO a\nSTARTTLS\n\x0b\x00EHLO a\n\x02\x08AUTH EXTERNAL =\n\x12\x03\x01",
+    b"EHLO a\n\x08" + b"HELP\nEHLO a\n" * 100 + b"\x0f\x05\x08QUIT\n",
+    ENVELOPE + b"DATA\n\x12\n.\n\x13",
+)
+
 
 def unescape(text):
     """The bytes that a line of a conversation stands for."""
@@ -160,6 +180,10 @@ def smtp_events(directory):
             put(directory, bytes([profile, 5, 9]) + said)
             late = said.replace(b"\n", b"\n\x04\x04")
             put(directory, bytes([profile + 128, 5, 9, 0x02, 0x3D]) + late)
+    for said in MORE_EVENTS:
+        for chance in (0, 1, 2):
+            put(directory, bytes([4 + chance * 64, 5, chance]) + said)
+            put(directory, bytes([4 + chance * 64, 5, chance, 0x02, 0x40]) + said)
 
 
 TARGETS = {

@@ -7,6 +7,7 @@
 #include <postern/dns.h>
 #include <postern/job.h>
 #include <postern/module.h>
+#include <postern/sasl.h>
 #include <postern/store.h>
 #include <postern/text.h>
 
@@ -30,7 +31,7 @@ struct gate gate;
 extern const struct pn_module smtp_LTX_pn_module;
 
 static uint64_t started_ms;
-static uint64_t random_state;
+static uint64_t random_states[64];
 static struct pn_generation generation;
 static bool has_discarded;
 static char kept_ids[IDS_MAX][PN_ID_SIZE]; /* of the transactions whose commits were kept */
@@ -61,11 +62,14 @@ static uint64_t monotonic_ns(void)
 	return (pn_loop_simulated_ms() - started_ms + 100 * 60 * 1000) * UINT64_C(1000000);
 }
 
+/* What is drawn once in the life of a process does not change the ids that are drawn later. */
 static void told_random(void *bytes, size_t size)
 {
+	uint64_t *state = &random_states[size % 64];
+
 	for (size_t i = 0; i < size; i++) {
-		random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-		((uint8_t *)bytes)[i] = (uint8_t)(random_state >> 40);
+		*state = *state * 6364136223846793005u + 1442695040888963407u;
+		((uint8_t *)bytes)[i] = (uint8_t)(*state >> 40);
 	}
 }
 
@@ -652,10 +656,15 @@ static void start_loop(void)
 static void set_config(void)
 {
 	static const char *const networks[] = {"192.0.2.0/24"};
+	static const char *const mechanisms[] = {
+		"PLAIN",       "LOGIN",       "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS",
+		"SCRAM-SHA-1", "OAUTHBEARER", "CRAM-MD5",      "EXTERNAL",
+		"XOAUTH2"};
 
 	gate.config = (struct smtp_config){
 		.authentication = SMTP_AUTHENTICATION_OFFERED,
-		.plaintext_login = 2,
+		.plaintext_login = PN_SASL_CLEAR_ALWAYS,
+		.mechanisms = {mechanisms, sizeof(mechanisms) / sizeof(mechanisms[0])},
 		.greeting = "",
 		.max_message_size = 1024 * 1024,
 		.max_recipients = 100,
@@ -683,7 +692,7 @@ void gate_set_up(void)
 	start_loop();
 	memset(&gate, 0, sizeof(gate));
 	started_ms = pn_loop_simulated_ms();
-	random_state = 1;
+	memset(random_states, 0, sizeof(random_states));
 	has_discarded = false;
 	memset(kept_ids, 0, sizeof(kept_ids));
 	kept_id_count = 0;
