@@ -11,7 +11,7 @@
 #include "delivery/details.h"
 #include "session/ticket.h"
 
-enum { MAX_REDIRECTS = 5 };
+enum { MAX_REDIRECTS = 5, MAX_EXPANSIONS = 10 };
 
 static bool is_leaf(const struct pn_recipient *recipient)
 {
@@ -129,6 +129,7 @@ struct pn_recipient *pn_recipient_branch(struct pn_recipient *root,
 	branch->result = root->result;
 	if (root->last_branch == NULL)
 		root->last_branch = &root->branches;
+	root->branch_count++;
 	*root->last_branch = branch;
 	root->last_branch = &branch->next;
 	return branch;
@@ -140,7 +141,9 @@ enum pn_status pn_recipient_expand(struct pn_recipient *recipient, const struct 
 	struct pn_arena *arena = recipient->transaction->arena;
 	struct pn_address *targets;
 
-	if (count > PN_TARGETS_MAX)
+	/* What an address is expanded to is asked about again: without an end, if it leads to itself. */
+	if (count > PN_TARGETS_MAX || recipient->root->branch_count > PN_TARGETS_MAX - count ||
+	    recipient->redirects >= MAX_EXPANSIONS)
 		return PN_LIMIT;
 	targets = PN_ARENA_ARRAY(arena, count, struct pn_address);
 	for (size_t i = 0; i < count; i++) {

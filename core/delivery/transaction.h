@@ -44,6 +44,7 @@ struct pn_recipient {
 	struct pn_recipient *root;     /* whose branch it is, or itself */
 	struct pn_recipient *branches; /* linked by `next` */
 	struct pn_recipient **last_branch;
+	size_t branch_count;
 	const struct pn_address *targets; /* it is to be expanded to these */
 	size_t target_count;
 	bool is_foreign;

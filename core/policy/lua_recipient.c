@@ -215,6 +215,9 @@ static int recipient_expand(lua_State *lua)
 	if (policy_is_shadow(lua))
 		return 0;
 	status = pn_recipient_expand(call->recipient, addresses, count);
+	if (status == PN_LIMIT)
+		return luaL_error(lua, "one recipient becomes at most 1000 others, in at most 10 "
+		                       "steps: does an address lead to itself?");
 	if (status != PN_OK)
 		return luaL_error(lua, "one of these is no address");
 	return 0;

@@ -180,7 +180,8 @@ void pn_recipient_set_flags(struct pn_recipient *recipient, struct pn_slice flag
 /*
  * At envelope.recipient and recipient.route: in place of the recipient, the mail goes to these
  * addresses (an alias, a list, a forwarding), each looked up as if it had been given; foreign ones
- * are relayed: that is what the caller decides. Copied. PN_OK; PN_LIMIT: more than PN_TARGETS_MAX;
+ * are relayed: that is what the caller decides. Copied. PN_OK; PN_LIMIT: more than PN_TARGETS_MAX from
+ * one recipient, or in more than ten steps (it leads to itself);
  * PN_FAILED: one is no address.
  */
 enum { PN_TARGETS_MAX = 1000 };
