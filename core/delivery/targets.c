@@ -141,7 +141,8 @@ enum pn_status pn_recipient_expand(struct pn_recipient *recipient, const struct 
 	struct pn_arena *arena = recipient->transaction->arena;
 	struct pn_address *targets;
 
-	/* What an address is expanded to is asked about again: without an end, if it leads to itself. */
+	/* What an address is expanded to is asked about again: without an end, if it leads to
+	 * itself. */
 	if (count > PN_TARGETS_MAX || recipient->root->branch_count > PN_TARGETS_MAX - count ||
 	    recipient->redirects >= MAX_EXPANSIONS)
 		return PN_LIMIT;
