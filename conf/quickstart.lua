@@ -20,6 +20,8 @@ user = environment("POSTERN_USER", "") -- of the workers, when root starts it
 
 max_sessions = 15000
 max_sessions_per_address = 15000
+max_sessions_per_account = 15000
+max_sessions_per_tenant = 15000
 stop_grace = "5s"
 
 certificate { data .. "/certificate.pem", key = data .. "/key.pem" }
@@ -38,6 +40,7 @@ module "smtp" {
 	as = "mx",
 	profile = "mx",
 	max_errors = 1000,
+	soft_errors = 1000,
 }
 module "smtp" {
 	as = "submission",
@@ -45,11 +48,13 @@ module "smtp" {
 	authentication = "required",
 	plaintext_login = "loopback",
 	max_errors = 1000,
+	soft_errors = 1000,
 }
 module "smtp" {
 	as = "lmtp",
 	profile = "lmtp",
 	max_errors = 1000,
+	soft_errors = 1000,
 }
 module "pop3" {
 	plaintext_login = "loopback",

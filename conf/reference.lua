@@ -53,13 +53,41 @@ proxy_header_deadline = "5s"
 -- It is a duration like "30s" from 10ms to 10m.
 tls_handshake_deadline = "30s"
 
+-- Bytes a second that a client must take of what it asked for, on average over output_rate_window; one that takes fewer is left.
+-- It is a size like "50M" from 1 to 10M.
+min_output_rate = "100"
+
+-- How long bytes are counted before their rate is judged.
+-- It is a duration like "30s" from 100ms to 1h.
+output_rate_window = "1m"
+
 -- A client may resume its TLS session for so long, with any worker; the keys for it are made anew as often.
 -- It is a duration like "30s" from 1s to 7d.
 tls_session_lifetime = "2h"
 
--- Most sessions of one client address at a time, over all workers.
+-- Most sessions of one client address at a time, over all workers; of IPv6 the first 64 bits count. One more is told so (421) and closed.
 -- It is a whole number from 1 to 1000000.
 max_sessions_per_address = 100
+
+-- Most sessions that are logged in to one account at a time, over all workers and protocols.
+-- It is a whole number from 1 to 1000000.
+max_sessions_per_account = 100
+
+-- Most sessions that are logged in to accounts of one domain at a time, over all workers and protocols.
+-- It is a whole number from 1 to 1000000.
+max_sessions_per_tenant = 10000
+
+-- Most new sessions of one client address in a minute, over all workers: half of them at once, the other half spread over the minute.
+-- It is a whole number from 2 to 10000000.
+max_new_sessions_per_address = 1000
+
+-- Most command lines of one client address in a minute, over all its sessions, likewise; those that come too fast wait.
+-- It is a whole number from 2 to 100000000.
+max_commands_per_address = 60000
+
+-- Networks ("192.0.2.0/24", or "unix") whose clients are not counted by the minute, for example relays of one's own.
+-- It is a list of texts.
+networks_without_rates = { "127.0.0.0/8", "::1", "unix" }
 
 -- A worker that gives no sign of life for so long is ended and replaced.
 -- It is a duration like "30s" from 100ms to 10m.
@@ -631,6 +659,14 @@ module "smtp" {
     -- Replies of class 5 that a session is given; one more is a 421 and the end. A message that is accepted clears the count.
     -- It is a whole number from 0 to 100000.
     max_errors = 20,
+
+    -- Replies of class 5 that come at once; each one more comes error_delay later.
+    -- It is a whole number from 0 to 100000.
+    soft_errors = 10,
+
+    -- How long a client that makes many mistakes waits for each reply to another one.
+    -- It is a duration like "30s" from 0s to 1m.
+    error_delay = "1s",
 
     -- Failed logins that a session is given; one more is a 421 and the end.
     -- It is a whole number from 0 to 1000.

@@ -3,6 +3,7 @@
 #include "config/reading.h"
 
 #include <postern/address.h>
+#include <postern/network.h>
 #include <postern/text.h>
 
 #include "delivery/route.h"
@@ -280,6 +281,16 @@ static enum pn_status check_addresses(struct pn_config_reading *reading)
 	return PN_OK;
 }
 
+static enum pn_status check_networks(struct pn_config_reading *reading)
+{
+	struct pn_error error;
+
+	if (pn_networks_check(&reading->config->settings.networks_without_rates, &error) == PN_OK)
+		return PN_OK;
+	return pn_config_fail(reading, setting_line(reading, "networks_without_rates"),
+	                      "networks_without_rates: %s", error.text);
+}
+
 enum pn_status pn_config_check(struct pn_config_reading *reading)
 {
 	struct pn_gateway_settings *settings = &reading->config->settings;
@@ -295,7 +306,7 @@ enum pn_status pn_config_check(struct pn_config_reading *reading)
 	    check_modules(reading) != PN_OK || check_uses(reading) != PN_OK ||
 	    check_certificates(reading) != PN_OK || check_implicit_tls(reading) != PN_OK ||
 	    check_relay(reading) != PN_OK || check_retries(reading) != PN_OK ||
-	    check_destinations(reading) != PN_OK)
+	    check_destinations(reading) != PN_OK || check_networks(reading) != PN_OK)
 		return PN_FAILED;
 	return fill_policies(reading);
 }

@@ -56,6 +56,15 @@ const struct pn_option pn_gateway_options[] = {
                            .minimum_text = "10ms", .maximum_text = "10m",
                            .flags = PN_OPTION_RELOADABLE,
                            .summary = "Longest time that a TLS handshake may take."),
+	PN_OPTION_SIZE(struct pn_gateway_settings, min_output_rate, "100", .minimum_text = "1",
+                       .maximum_text = "10M", .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Bytes a second that a client must take of what it asked for, "
+                                  "on average over output_rate_window; one that takes fewer is "
+                                  "left."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, output_rate_window, "1m",
+                           .minimum_text = "100ms", .maximum_text = "1h",
+                           .flags = PN_OPTION_RELOADABLE,
+                           .summary = "How long bytes are counted before their rate is judged."),
 	PN_OPTION_DURATION(struct pn_gateway_settings, tls_session_lifetime, "2h",
                            .minimum_text = "1s", .maximum_text = "7d",
                            .flags = PN_OPTION_RELOADABLE,
@@ -65,7 +74,33 @@ const struct pn_option pn_gateway_options[] = {
                         .minimum_text = "1", .maximum_text = "1000000",
                         .flags = PN_OPTION_RELOADABLE,
                         .summary = "Most sessions of one client address at a time, over all "
-                                   "workers."),
+                                   "workers; of IPv6 the first 64 bits count. One more is told so "
+                                   "(421) and closed."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_sessions_per_account, "100",
+                        .minimum_text = "1", .maximum_text = "1000000",
+                        .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most sessions that are logged in to one account at a time, "
+                                   "over all workers and protocols."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_sessions_per_tenant, "10000",
+                        .minimum_text = "1", .maximum_text = "1000000",
+                        .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most sessions that are logged in to accounts of one domain at "
+                                   "a time, over all workers and protocols."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_new_sessions_per_address, "1000",
+                        .minimum_text = "2", .maximum_text = "10000000",
+                        .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most new sessions of one client address in a minute, over all "
+                                   "workers: half of them at once, the other half spread over the "
+                                   "minute."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_commands_per_address, "60000",
+                        .minimum_text = "2", .maximum_text = "100000000",
+                        .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Most command lines of one client address in a minute, over all "
+                                   "its sessions, likewise; those that come too fast wait."),
+	PN_OPTION_LIST(struct pn_gateway_settings, networks_without_rates, "127.0.0.0/8 ::1 unix",
+                       .flags = PN_OPTION_RELOADABLE,
+                       .summary = "Networks (\"192.0.2.0/24\", or \"unix\") whose clients are not "
+                                  "counted by the minute, for example relays of one's own."),
 	PN_OPTION_DURATION(struct pn_gateway_settings, watchdog, "20s", .minimum_text = "100ms",
                            .maximum_text = "10m", .flags = PN_OPTION_RELOADABLE,
                            .summary =

@@ -21,6 +21,11 @@ struct pn_gateway_settings {
 	uint32_t queue_workers;
 	uint32_t max_sessions;                  /* of each worker */
 	uint32_t max_sessions_per_address;      /* over all workers */
+	uint32_t max_sessions_per_account;
+	uint32_t max_sessions_per_tenant;
+	uint32_t max_new_sessions_per_address;  /* in a minute */
+	uint32_t max_commands_per_address;
+	struct pn_text_list networks_without_rates;
 	uint64_t watchdog;                      /* a worker silent for so long is ended */
 	uint64_t stop_grace;                    /* time sessions get when the gateway stops */
 	uint64_t reload_deadline;
@@ -43,6 +48,8 @@ struct pn_gateway_settings {
 	uint64_t dns_deadline;
 	uint64_t proxy_header_deadline;
 	uint64_t tls_handshake_deadline;
+	uint64_t min_output_rate; /* bytes a second */
+	uint64_t output_rate_window;
 	uint64_t tls_session_lifetime;
 	struct pn_text_list resolvers; /* addresses; empty: those of /etc/resolv.conf */
 	uint32_t dnssec;       /* choice: auto off required */

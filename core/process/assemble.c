@@ -498,6 +498,8 @@ static void copy_limits(struct pn_generation *generation,
 	generation->proxy_header_ms = settings->proxy_header_deadline;
 	generation->tls_handshake_deadline_ms = settings->tls_handshake_deadline;
 	generation->max_own_hops = settings->max_own_hops;
+	generation->min_output_rate = (uint32_t)settings->min_output_rate;
+	generation->output_window_ms = settings->output_rate_window;
 	generation->store_deadline_ms = settings->store_deadline;
 	generation->auth_deadline_ms = settings->auth_deadline;
 	generation->login_limits = (struct pn_login_limits){
@@ -505,6 +507,14 @@ static void copy_limits(struct pn_generation *generation,
 		.per_account = settings->max_failed_logins_of_account,
 		.per_address = settings->max_failed_logins_of_address,
 		.counts_loopback = settings->counts_failed_logins_of_loopback,
+	};
+	generation->session_limits = (struct pn_session_limits){
+		.per_address = settings->max_sessions_per_address,
+		.per_account = settings->max_sessions_per_account,
+		.per_tenant = settings->max_sessions_per_tenant,
+		.new_per_address = settings->max_new_sessions_per_address,
+		.commands_per_address = settings->max_commands_per_address,
+		.not_rated = settings->networks_without_rates,
 	};
 }
 

@@ -2,6 +2,8 @@
 /* Shared memory of master and workers. */
 #include "process/shared.h"
 
+#include <postern/clock.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -27,7 +29,10 @@ enum pn_status pn_shared_new(int *descriptor_out, struct pn_shared **shared_out,
 	if (descriptor < 0 || ftruncate(descriptor, sizeof(struct pn_shared)) != 0)
 		return pn_fail_errno(error, errno, "cannot make the shared memory");
 	*descriptor_out = descriptor;
-	return map(descriptor, shared_out, error);
+	if (map(descriptor, shared_out, error) != PN_OK)
+		return PN_FAILED;
+	pn_random((*shared_out)->secret, PN_LIMITS_SECRET_SIZE);
+	return PN_OK;
 }
 
 enum pn_status pn_shared_map(int descriptor, struct pn_shared **shared_out, struct pn_error *error)
@@ -49,14 +54,13 @@ uint32_t pn_shared_bucket(struct pn_slice account)
 	return (uint32_t)(hash_text(account.data, account.size) % PN_CHANGE_BUCKETS);
 }
 
-static uint32_t count_in(const struct pn_slot *slot, uint64_t hash)
+static uint32_t count_in(const struct pn_slot *slot, uint64_t key)
 {
-	for (size_t i = 0; i < PN_ADDRESS_BUCKETS; i++) {
-		const struct pn_address_count *entry =
-			&slot->addresses[(hash + i) % PN_ADDRESS_BUCKETS];
-		uint64_t found = atomic_load_explicit(&entry->hash, memory_order_acquire);
+	for (size_t i = 0; i < PN_COUNT_WINDOW; i++) {
+		const struct pn_count *entry = &slot->counts[(key + i) % PN_COUNT_PLACES];
+		uint64_t found = atomic_load_explicit(&entry->key, memory_order_acquire);
 
-		if (found == hash)
+		if (found == key)
 			return atomic_load_explicit(&entry->count, memory_order_relaxed);
 		if (found == 0)
 			return 0;
@@ -64,46 +68,43 @@ static uint32_t count_in(const struct pn_slot *slot, uint64_t hash)
 	return 0;
 }
 
-/* Entries whose count is zero are used again for other addresses, but never emptied: a reader that
- * walks past them finds what lies behind. When an address comes back its old entry serves it. */
-static void change_count(struct pn_slot *own, uint64_t hash, int change)
+/* Entries whose count is zero are used again for others, but never emptied: a reader that walks
+ * past them finds what lies behind. Keys are digests: a window is full only where there are more of
+ * them than places. */
+static void change_count(struct pn_slot *own, uint64_t key, int change)
 {
-	struct pn_address_count *reusable = NULL;
+	struct pn_count *reusable = NULL;
 
-	for (size_t i = 0; i < PN_ADDRESS_BUCKETS; i++) {
-		struct pn_address_count *entry = &own->addresses[(hash + i) % PN_ADDRESS_BUCKETS];
-		uint64_t found = atomic_load_explicit(&entry->hash, memory_order_relaxed);
+	for (size_t i = 0; i < PN_COUNT_WINDOW; i++) {
+		struct pn_count *entry = &own->counts[(key + i) % PN_COUNT_PLACES];
+		uint64_t found = atomic_load_explicit(&entry->key, memory_order_relaxed);
 
-		if (found == hash) {
+		if (found == key) {
 			atomic_fetch_add_explicit(&entry->count, (uint32_t)change,
 			                          memory_order_relaxed);
 			return;
 		}
-		if (reusable == NULL && found != 0 &&
+		if (reusable == NULL &&
 		    atomic_load_explicit(&entry->count, memory_order_relaxed) == 0)
 			reusable = entry;
-		if (found == 0) {
-			reusable = reusable != NULL ? reusable : entry;
+		if (found == 0)
 			break;
-		}
 	}
 	if (reusable == NULL || change < 0)
-		return; /* more addresses than buckets: the rest is not limited by address */
+		return; /* it is not limited */
 	atomic_store_explicit(&reusable->count, (uint32_t)change, memory_order_relaxed);
-	atomic_store_explicit(&reusable->hash, hash, memory_order_release);
+	atomic_store_explicit(&reusable->key, key, memory_order_release);
 }
 
-uint32_t pn_shared_count_address(struct pn_shared *shared, struct pn_slot *own, const char *address,
-                                 int change)
+uint32_t pn_shared_count(struct pn_shared *shared, struct pn_slot *own, uint64_t key, int change)
 {
-	uint64_t hash = hash_text(address, strlen(address));
 	uint32_t sum = 0;
 
 	if (change != 0)
-		change_count(own, hash, change);
+		change_count(own, key, change);
 	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
 		if (atomic_load_explicit(&shared->slots[i].pid, memory_order_relaxed) != 0)
-			sum += count_in(&shared->slots[i], hash);
+			sum += count_in(&shared->slots[i], key);
 	}
 	return sum;
 }
@@ -139,9 +140,9 @@ const struct pn_running *pn_shared_running(const struct pn_slot *slot)
 
 void pn_shared_clear_slot(struct pn_slot *slot)
 {
-	for (size_t i = 0; i < PN_ADDRESS_BUCKETS; i++) {
-		atomic_store(&slot->addresses[i].hash, 0);
-		atomic_store(&slot->addresses[i].count, 0);
+	for (size_t i = 0; i < PN_COUNT_PLACES; i++) {
+		atomic_store(&slot->counts[i].key, 0);
+		atomic_store(&slot->counts[i].count, 0);
 	}
 	memset(&slot->running, 0, sizeof(slot->running));
 	memset(&slot->fault, 0, sizeof(slot->fault));

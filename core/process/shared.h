@@ -14,6 +14,7 @@
 #include "io/tls.h"
 #include "process/suspects.h"
 #include "session/costs.h"
+#include "session/limits.h"
 #include "session/running.h"
 #include "store/throttle.h"
 
@@ -23,7 +24,8 @@
 enum {
 	PN_MAX_SLOTS = 64,
 	PN_CHANGE_BUCKETS = 4096,
-	PN_ADDRESS_BUCKETS = 16384, /* sessions by address, for each worker */
+	PN_COUNT_PLACES = 32768,    /* sessions by address, account and tenant, for each worker */
+	PN_COUNT_WINDOW = 64,       /* places where one of them may be */
 	PN_CHANNEL_DESCRIPTOR = 3,
 	PN_SHARED_DESCRIPTOR = 4,
 	PN_FIRST_EVENT_DESCRIPTOR = 5, /* one eventfd a slot follows */
@@ -32,6 +34,7 @@ enum {
 struct pn_counters {
 	_Atomic uint64_t sessions_open;
 	_Atomic uint64_t sessions_total;
+	_Atomic uint64_t turned_away;
 	_Atomic uint64_t messages_accepted;
 	_Atomic uint64_t tickets_open;
 	_Atomic uint64_t longest_turn_us;
@@ -49,9 +52,9 @@ struct pn_counters {
 	_Atomic uint64_t queue_bounced;
 };
 
-/* Sessions of one address in one worker: open addressing, one writer. */
-struct pn_address_count {
-	_Atomic uint64_t hash; /* 0: empty */
+/* Sessions of one address, account or tenant in one worker: open addressing, one writer. */
+struct pn_count {
+	_Atomic uint64_t key; /* 0: empty */
 	_Atomic uint32_t count;
 };
 
@@ -67,7 +70,7 @@ struct pn_slot {
 	struct pn_running fault;       /* what a thread was at that died of it, in place of `running` */
 	_Atomic uint32_t has_fault;    /* set last, as its last act */
 	struct pn_counters counters;
-	struct pn_address_count addresses[PN_ADDRESS_BUCKETS];
+	struct pn_count counts[PN_COUNT_PLACES];
 	struct pn_hook_costs costs;
 };
 
@@ -85,6 +88,8 @@ struct pn_shared {
 	_Atomic uint32_t changes[PN_CHANGE_BUCKETS]; /* account generations, by hash */
 	struct pn_tls_resumption tls_resumption;     /* the master writes */
 	struct pn_throttle_table throttle; /* failed logins; everybody writes */
+	struct pn_rate_table rates;        /* new sessions and commands; everybody writes */
+	uint8_t secret[PN_LIMITS_SECRET_SIZE]; /* for keys; the master writes it once */
 	struct pn_suspects suspects;
 	struct pn_hook_costs ended_costs; /* of workers that ended; the master writes */
 	struct pn_slot slots[PN_MAX_SLOTS];
@@ -96,10 +101,9 @@ PN_MUST_CHECK enum pn_status pn_shared_new(int *descriptor_out, struct pn_shared
 PN_MUST_CHECK enum pn_status pn_shared_map(int descriptor, struct pn_shared **shared_out,
 					   struct pn_error *error);
 
-/* Counts sessions of an address in the worker's slot (change may be 0), and returns the sum over
- * all slots. */
-uint32_t pn_shared_count_address(struct pn_shared *shared, struct pn_slot *own,
-				 const char *address, int change);
+/* Counts sessions of an address, an account or a tenant in the worker's slot (change may be 0), and
+ * returns the sum over all slots. */
+uint32_t pn_shared_count(struct pn_shared *shared, struct pn_slot *own, uint64_t key, int change);
 
 /*
  * Says that the worker of this slot lives, until it does not: by a lock on the descriptor of the

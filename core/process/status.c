@@ -225,6 +225,8 @@ void pn_metrics_write(const struct pn_shared *shared, struct pn_buffer *out)
 {
 	metric(shared, "sessions", "gauge", "Open sessions.",
 	       offsetof(struct pn_counters, sessions_open), false, out);
+	metric(shared, "turned_away_total", "counter", "Connections that were closed at once.",
+	       offsetof(struct pn_counters, turned_away), false, out);
 	metric(shared, "sessions_total", "counter", "Sessions accepted.",
 	       offsetof(struct pn_counters, sessions_total), false, out);
 	metric(shared, "messages_accepted_total", "counter", "Messages acknowledged.",

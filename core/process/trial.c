@@ -82,9 +82,9 @@ static void told_random(void *bytes_out, size_t size)
 	}
 }
 
-static uint32_t told_count(const char *address, int change)
+static uint32_t told_count(uint64_t key, int change)
 {
-	(void)address, (void)change;
+	(void)key, (void)change;
 	return trial.peer_count;
 }
 
@@ -102,7 +102,7 @@ enum pn_status pn_trial_start(struct pn_error *error)
 	pn_world.random = told_random;
 	pn_world.dns_ask = pn_trial_dns_ask;
 	pn_world.http_ask = pn_trial_http_ask;
-	pn_session_world.count_address = told_count;
+	pn_session_world.count = told_count;
 	pn_session_world.session_ended = told_end;
 	pn_log_set_level(PN_LOG_ERROR);
 	return PN_OK;

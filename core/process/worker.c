@@ -99,9 +99,9 @@ static void grace_is_over(void *unused)
 	end_now();
 }
 
-static uint32_t count_address(const char *address, int change)
+static uint32_t count(uint64_t key, int change)
 {
-	return pn_shared_count_address(pn_worker.shared, pn_worker.slot, address, change);
+	return pn_shared_count(pn_worker.shared, pn_worker.slot, key, change);
 }
 
 static void session_ended(void)
@@ -157,6 +157,7 @@ static void beat(void *unused)
 	atomic_store(&counters->tickets_open, pn_ticket_count());
 	atomic_store(&counters->longest_turn_us, pn_loop_longest_turn_ns() / 1000);
 	atomic_store(&counters->messages_accepted, pn_session_world.messages_accepted);
+	atomic_store(&counters->turned_away, pn_session_world.turned_away);
 	count_queue();
 	pn_timer_set(heartbeat, HEARTBEAT_MS);
 }
@@ -345,8 +346,6 @@ static void use_prepared(uint32_t number)
 		pn_instances_adopt(pn_worker.current);
 	pn_generation_current = pn_worker.current->generation;
 	pn_mime_limit(pn_generation_current->max_mime_depth, pn_generation_current->max_mime_parts);
-	pn_session_world.max_sessions_per_address =
-		pn_worker.current->config->settings.max_sessions_per_address;
 	pn_resolver_set_deadline(pn_worker.current->config->settings.dns_deadline);
 	pn_log_set_level((enum pn_log_level)pn_worker.current->config->settings.log_level);
 	status = begin_work(old == NULL, &error);
@@ -467,10 +466,11 @@ static enum pn_status start(struct pn_error *error)
 	pn_suspects_use(pn_worker.shared);
 	pn_tls_resumption_use(&pn_worker.shared->tls_resumption);
 	pn_throttle_table = &pn_worker.shared->throttle;
+	pn_rate_table = &pn_worker.shared->rates;
+	pn_limits_secret = pn_worker.shared->secret;
 	pn_session_world.worker_number = pn_worker.number;
-	pn_session_world.count_address = count_address;
+	pn_session_world.count = count;
 	pn_session_world.session_ended = session_ended;
-	pn_session_world.max_sessions_per_address = 1;
 	pn_faults_start();
 	pn_jobs_start();
 	heartbeat = pn_timer_new(beat, NULL);

@@ -144,7 +144,7 @@ unsigned pn_session_worker(const struct pn_session *session)
 
 uint32_t pn_session_peer_count(const struct pn_session *session)
 {
-	return pn_session_world.count_address(session->peer, 0);
+	return pn_session_world.count(session->address_key, 0);
 }
 
 struct pn_arena *pn_session_arena(struct pn_session *session)
@@ -189,6 +189,7 @@ enum pn_status pn_session_set_peer(struct pn_session *session, struct pn_slice a
 	struct sockaddr_storage storage;
 	char given[INET6_ADDRSTRLEN];
 	char text[PN_ADDRESS_TEXT_SIZE] = "unknown";
+	uint64_t key;
 	uint16_t unused;
 
 	if (address.size == 0 || address.size >= sizeof(given) ||
@@ -203,13 +204,11 @@ enum pn_status pn_session_set_peer(struct pn_session *session, struct pn_slice a
 	session->peer_port = strcmp(text, session->peer) == 0 ? port : session->peer_port;
 	if (strcmp(text, session->peer) == 0)
 		return PN_OK;
-	if (pn_session_world.count_address(text, 1) > pn_session_world.max_sessions_per_address) {
-		pn_session_world.count_address(text, -1);
+	if (pn_limits_enter(&session->generation->session_limits, text, &key, &session->is_rated) !=
+	    NULL)
 		return PN_LIMIT;
-	}
-	if (session->is_counted)
-		pn_session_world.count_address(session->peer, -1);
-	session->is_counted = true;
+	pn_limits_leave(&session->address_key);
+	session->address_key = key;
 	if (session->spoken_for_by == NULL)
 		session->spoken_for_by =
 			pn_arena_keep_text(session->arena, pn_slice_of(session->peer));

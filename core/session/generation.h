@@ -15,6 +15,7 @@
 
 #include "io/listener.h"
 #include "io/tls.h"
+#include "session/limits.h"
 
 struct pn_policy_set;
 
@@ -118,6 +119,8 @@ struct pn_generation {
 
 	struct pn_tls_server *tls; /* certificates; or NULL */
 	uint64_t tls_handshake_deadline_ms;
+	uint32_t min_output_rate;  /* bytes a second that clients must take */
+	uint64_t output_window_ms; /* over which that is judged */
 	struct pn_instance *home;  /* the store that has the queue; NULL: there is no store */
 	struct pn_queue_limits queue;
 	const char *relay;         /* host for mail to other domains; "": by MX */
@@ -134,6 +137,7 @@ struct pn_generation {
 	uint64_t store_deadline_ms;
 	uint64_t auth_deadline_ms;
 	struct pn_login_limits login_limits;
+	struct pn_session_limits session_limits;
 
 	void *origin;                   /* what its texts live in; freed with the generation */
 	void (*free_origin)(void *origin);

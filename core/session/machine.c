@@ -20,6 +20,7 @@
 enum {
 	READ_SIZE = 64 * 1024,
 	LINGER_MS = 2000,
+	LONGEST_DELAY_MS = 60 * 1000,
 	LINGER_BYTES = 256 * 1024,
 	LAST_WORDS = 64 * 1024,    /* of a server that takes nothing more */
 	INPUT_LIMIT = 1024 * 1024, /* one read and one line that is not whole; never reached */
@@ -69,6 +70,26 @@ static enum pn_next call_data(struct pn_session *session, enum pn_line_problem p
 	return pn_session_leave(session, session->protocol->data(session, session->state, &data));
 }
 
+void pn_session_delay(struct pn_session *session, uint64_t milliseconds)
+{
+	if (milliseconds > LONGEST_DELAY_MS)
+		milliseconds = LONGEST_DELAY_MS;
+	session->is_delayed = session->is_delayed || milliseconds > 0;
+	if (milliseconds > session->delay_ms)
+		session->delay_ms = milliseconds;
+}
+
+/* A client that sends too many commands waits until it is the turn of the next one. */
+static bool has_turn(struct pn_session *session)
+{
+	uint64_t wait_ms = session->has_turn ? 0 : pn_limits_command(session);
+
+	session->has_turn = wait_ms > 0;
+	if (wait_ms > 0)
+		pn_session_delay(session, wait_ms);
+	return wait_ms == 0;
+}
+
 /* One step of a line wait. False: more input is needed. */
 static bool feed_line(struct pn_session *session, struct pn_slice *window)
 {
@@ -87,6 +108,8 @@ static bool feed_line(struct pn_session *session, struct pn_slice *window)
 	                   &consumed))
 		return false;
 	session->scanned = 0;
+	if (!has_turn(session))
+		return false; /* it stays where it is */
 	if (problem == PN_LINE_TOO_LONG) {
 		session->is_skipping_line = true;
 		session->skip_after_cr = false;
@@ -137,7 +160,7 @@ static size_t feed(struct pn_session *session, struct pn_slice bytes)
 	bool goes_on = true;
 
 	session->input_waits = false;
-	while (goes_on && session->phase == PN_PHASE_RUNNING) {
+	while (goes_on && session->phase == PN_PHASE_RUNNING && !session->is_delayed) {
 		/* A client that asks and does not read waits until it has read. */
 		if (session->output.size - session->output_done > PN_OUTPUT_HIGH) {
 			session->input_waits = window.size > 0;
@@ -201,7 +224,7 @@ static bool asks_for_input(enum pn_next next)
 
 static bool wants_input(const struct pn_session *session)
 {
-	return !session->input_ended && !session->input_waits &&
+	return !session->input_ended && !session->input_waits && !session->is_delayed &&
 	       session->phase == PN_PHASE_RUNNING &&
 	       session->output.size - session->output_done <= PN_OUTPUT_HIGH &&
 	       asks_for_input(session->next);
@@ -358,6 +381,7 @@ static void output_failed(struct pn_session *session)
 
 static void begin_closing(struct pn_session *session)
 {
+	session->is_delayed = false;
 	session->phase = PN_PHASE_FLUSHING;
 	session->needs_deadline = true;
 }
@@ -367,7 +391,7 @@ static void act(struct pn_session *session)
 {
 	bool goes_on = true;
 
-	while (goes_on && session->phase == PN_PHASE_RUNNING) {
+	while (goes_on && session->phase == PN_PHASE_RUNNING && !session->is_delayed) {
 		goes_on = false;
 		switch (session->next) {
 		case PN_NEXT_LINE:
@@ -413,6 +437,7 @@ static void finish_closing(struct pn_session *session)
 	}
 	/* Closing with unread bytes would reset the connection and take our last words with it. */
 	session->phase = PN_PHASE_LINGERING;
+	session->output_since_ms = 0;
 	session->bytes_left = 0;
 	pn_buffer_clear(&session->input);
 	pn_timer_set(session->deadline, LINGER_MS);
@@ -432,6 +457,28 @@ static void end_of_input(struct pn_session *session)
 	finish_closing(session);
 }
 
+/* How fast a client takes its answers is judged from time to time, as a deadline that begins anew
+ * with each byte could be kept for ever. */
+static void begin_output_window(struct pn_session *session)
+{
+	uint64_t window = session->generation->output_window_ms;
+
+	if (window == 0 || window > session->deadline_ms)
+		window = session->deadline_ms;
+	session->output_since_ms = pn_clock_monotonic_ms();
+	session->output_mark = session->bytes_out;
+	session->needs_deadline = true; /* of the next wait for input */
+	pn_timer_set(session->deadline, window);
+}
+
+static bool takes_too_slowly(const struct pn_session *session)
+{
+	uint64_t elapsed = pn_clock_monotonic_ms() - session->output_since_ms;
+	uint64_t taken = session->bytes_out - session->output_mark;
+
+	return taken == 0 || taken * 1000 < session->generation->min_output_rate * elapsed;
+}
+
 static void set_deadline(struct pn_session *session)
 {
 	bool waits_for_client =
@@ -439,6 +486,12 @@ static void set_deadline(struct pn_session *session)
 
 	if (session->phase == PN_PHASE_LINGERING || session->phase >= PN_PHASE_ENDING)
 		return;
+	if (unsent(session) > 0 && !session->is_client) {
+		if (session->output_since_ms == 0)
+			begin_output_window(session);
+		return;
+	}
+	session->output_since_ms = 0;
 	if (!waits_for_client) {
 		pn_timer_stop(session->deadline);
 		session->needs_deadline = true;
@@ -470,6 +523,14 @@ void pn_session_settle(struct pn_session *session)
 	if (session->phase >= PN_PHASE_ENDING || session->phase == PN_PHASE_HANDSHAKE ||
 	    session->phase == PN_PHASE_SPLICED || session->stream == NULL)
 		return;
+	if (session->is_delayed && session->phase == PN_PHASE_RUNNING) {
+		if (session->delay_ms > 0)
+			pn_timer_set(session->deadline, session->delay_ms);
+		session->delay_ms = 0;
+		session->output_since_ms = 0;
+		pn_stream_want(session->stream, false, false);
+		return;
+	}
 	if (session->phase != PN_PHASE_LINGERING && !pn_session_flush(session)) {
 		output_failed(session);
 		return;
@@ -505,7 +566,7 @@ void pn_session_settle(struct pn_session *session)
 void pn_session_proceed(struct pn_session *session, enum pn_next next)
 {
 	session->next = next;
-	if (session->phase == PN_PHASE_RUNNING && next == PN_NEXT_AGAIN)
+	if (session->phase == PN_PHASE_RUNNING && next == PN_NEXT_AGAIN && !session->is_delayed)
 		call_drained(session);
 	else if (session->phase == PN_PHASE_RUNNING && wants_input(session) &&
 	         pn_stream_has_pending(session->stream))
@@ -563,6 +624,20 @@ static void deadline_passed(void *user)
 
 	if (session->is_client && !session->was_opened) {
 		pn_session_connect_late(session);
+		return;
+	}
+	if (session->is_delayed && session->phase == PN_PHASE_RUNNING) {
+		session->is_delayed = false;
+		session->needs_deadline = true;
+		act(session);
+		pn_session_settle(session);
+		return;
+	}
+	if (session->output_since_ms != 0) {
+		if (takes_too_slowly(session))
+			pn_session_abort(session, PN_CLOSE_DEADLINE);
+		else
+			begin_output_window(session);
 		return;
 	}
 	if (session->phase != PN_PHASE_RUNNING || unsent(session) > PN_OUTPUT_HIGH) {
@@ -750,9 +825,7 @@ void pn_session_abort(struct pn_session *session, enum pn_close_reason reason)
 	pn_timer_stop(session->deadline);
 	if (session->stream != NULL)
 		pn_stream_want(session->stream, false, false);
-	if (session->is_counted)
-		pn_session_world.count_address(session->peer, -1);
-	session->is_counted = false;
+	pn_limits_forget(session);
 	if (other != NULL) {
 		session->spliced = NULL;
 		other->spliced = NULL;

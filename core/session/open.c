@@ -9,6 +9,7 @@
 #include <postern/clock.h>
 
 #include "io/loop.h"
+#include "io/log.h"
 #include "io/tls.h"
 #include "session/ticket.h"
 
@@ -60,16 +61,6 @@ static void ask_stage(struct pn_session *session, enum pn_stage stage, pn_stage_
 	pn_stage_run(&request, done, session);
 }
 
-static void refuse_too_many(struct pn_session *session)
-{
-	struct pn_stage_result result = {.struct_size = sizeof(result),
-	                                 .stage = PN_STAGE_CONNECTION_OPEN,
-	                                 .verdict = PN_VERDICT_DEFER};
-
-	pn_reply_set(&result.reply, 421, "4.7.0", "too many connections from your address");
-	connection_judged(session, &result);
-}
-
 /* The connection stands (a client's: or failed). */
 void pn_session_opened(struct pn_session *session)
 {
@@ -77,10 +68,7 @@ void pn_session_opened(struct pn_session *session)
 	int number;
 
 	if (!session->is_client) {
-		if (pn_session_peer_count(session) > pn_session_world.max_sessions_per_address)
-			refuse_too_many(session);
-		else
-			ask_stage(session, PN_STAGE_CONNECTION_OPEN, connection_judged);
+		ask_stage(session, PN_STAGE_CONNECTION_OPEN, connection_judged);
 		return;
 	}
 	number = pn_socket_take_error(pn_stream_descriptor(session->stream));
@@ -230,6 +218,7 @@ void pn_session_start_handshake(struct pn_session *session)
 		return;
 	}
 	session->phase = PN_PHASE_HANDSHAKE;
+	session->output_since_ms = 0;
 	session->tls_allowed = false;
 	ssl = session->is_client ? pn_tls_connect_to(session->tls_target)
 	                         : pn_tls_accept(session->tls_service);
@@ -242,14 +231,50 @@ void pn_session_start_handshake(struct pn_session *session)
 	pn_session_continue_handshake(session);
 }
 
+/* Without a session, and so without much work: a client that waits for a greeting has said nothing
+ * that closing could lose. In TLS there is no telling it before much more is done. */
+void pn_session_turn_away(const struct pn_accepted *accepted, const char *why)
+{
+	const char *word = accepted->instance->module->protocol->turn_away;
+	struct pn_event *event = pn_event_new(PN_LOG_INFO, "turned away");
+	char peer[PN_ADDRESS_TEXT_SIZE];
+	char line[256];
+	uint16_t port;
+
+	pn_socket_text(accepted->peer, peer, &port);
+	pn_event_text(event, "peer", pn_slice_of(peer));
+	pn_event_text(event, "listener", pn_slice_of(accepted->listener));
+	pn_event_text(event, "text", pn_slice_of(why));
+	pn_event_send(&event);
+	pn_session_world.turned_away++;
+	if (word != NULL && !accepted->implicit_tls) {
+		snprintf(line, sizeof(line), "%s%s\r\n", word, why);
+		(void)!send(accepted->descriptor, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	close(accepted->descriptor);
+}
+
 void pn_session_accept(const struct pn_accepted *accepted)
 {
+	struct pn_session *session;
 	struct pn_error error;
-	struct pn_session *session =
+	char peer[PN_ADDRESS_TEXT_SIZE];
+	uint16_t port;
+	uint64_t key;
+	bool is_rated;
+	const char *why;
+
+	pn_socket_text(accepted->peer, peer, &port);
+	why = pn_limits_enter(&accepted->generation->session_limits, peer, &key, &is_rated);
+	if (why != NULL) {
+		pn_session_turn_away(accepted, why);
+		return;
+	}
+	session =
 		pn_session_new(accepted->generation, accepted->instance,
 	                       accepted->instance->module->protocol, accepted->descriptor, &error);
-
 	if (session == NULL) {
+		pn_limits_leave(&key);
 		pn_log(PN_LOG_ERROR, "accept", "%s", error.text);
 		return;
 	}
@@ -257,10 +282,11 @@ void pn_session_accept(const struct pn_accepted *accepted)
 	session->tls_at_once = accepted->implicit_tls;
 	session->tls_service = accepted->tls_service;
 	session->tls_allowed = accepted->tls_allowed && accepted->tls_service != NULL;
-	pn_socket_text(accepted->peer, session->peer, &session->peer_port);
+	memcpy(session->peer, peer, sizeof(peer));
+	session->peer_port = port;
 	session->peer_is_loopback = pn_socket_is_loopback(accepted->peer);
-	session->is_counted = true;
-	pn_session_world.count_address(session->peer, 1);
+	session->address_key = key;
+	session->is_rated = is_rated;
 	if (session->tls_at_once)
 		pn_session_start_handshake(session);
 	else

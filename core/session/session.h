@@ -89,6 +89,7 @@ struct pn_session {
 	enum pn_next next;
 	size_t line_limit;
 	uint64_t deadline_ms;
+	uint64_t delay_ms; /* until the delay begins */
 	uint64_t bytes_left;
 	enum pn_data_form data_form;
 	struct pn_frame_dot dot;
@@ -96,6 +97,8 @@ struct pn_session {
 	struct pn_buffer input;
 	struct pn_buffer output;
 	size_t output_done; /* bytes of output that are sent */
+	uint64_t output_since_ms; /* its client has been slow to take it since then; 0: it is not */
+	uint64_t output_mark;     /* bytes_out at that moment */
 	size_t scanned;
 	size_t window_left; /* bytes that came with the line that the module is handling */
 	struct pn_frame_stuff stuff;
@@ -110,13 +113,20 @@ struct pn_session {
 	bool input_waits;      /* input was not looked at, because the output was high */
 	bool needs_deadline;   /* a wait begins */
 	bool in_entry;         /* the module is being called */
-	bool is_counted;       /* in the per-address table */
+	bool is_rated;         /* its commands are counted by the minute */
+	bool is_delayed;       /* nothing is done for the client until its deadline has passed */
+	bool has_turn;         /* its next line has waited already */
 	bool was_opened;       /* the protocol's `open` was called */
 	bool is_early_talker;
 	uint32_t raised;       /* events that wait, bits of enum pn_event_kind */
 	enum pn_close_reason close_reason;
 
 	char peer[PN_ADDRESS_TEXT_SIZE];
+	/* What it is counted under; 0: it is not. See limits.h. */
+	uint64_t address_key;
+	uint64_t account_key;
+	uint64_t tenant_key;
+
 	const char *spoken_for_by; /* who is really connected, where the peer is one it speaks for */
 	uint16_t peer_port;
 	const char *listener;
@@ -151,10 +161,11 @@ struct pn_session {
 /* What the process layer gives: filled in once at start. */
 struct pn_session_world {
 	unsigned worker_number;
-	uint32_t (*count_address)(const char *address, int change); /* returns the sum over workers */
+	uint32_t (*count)(uint64_t key, int change); /* returns the sum over workers; see limits.h */
 	void (*session_ended)(void); /* room for another */
-	uint32_t max_sessions_per_address;
-	uint64_t messages_accepted;  /* counted here, shown by the process layer */
+	/* Counted here, shown by the process layer. */
+	uint64_t messages_accepted;
+	uint64_t turned_away; /* connections that became no session */
 };
 
 extern struct pn_session_world pn_session_world;
@@ -171,6 +182,9 @@ struct pn_accepted {
 	bool tls_allowed;
 };
 void pn_session_accept(const struct pn_accepted *accepted);
+
+/* It becomes none, and is told why as the protocol says such a thing. Takes the descriptor. */
+void pn_session_turn_away(const struct pn_accepted *accepted, const char *why);
 
 /* Delivers an answer to the protocol's entry (ticket.c). */
 void pn_session_answered(struct pn_session *session, const struct pn_answer *answer);

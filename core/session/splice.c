@@ -83,6 +83,8 @@ static void hand_over_input(struct pn_session *from, struct pn_session *to)
 	pn_session_write(to, pn_buffer_slice(&from->input));
 	pn_buffer_clear(&from->input);
 	from->phase = PN_PHASE_SPLICED;
+	from->output_since_ms = 0;
+	from->is_delayed = false;
 	pn_timer_set(from->deadline, from->deadline_ms);
 }
 

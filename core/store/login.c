@@ -169,6 +169,24 @@ void pn_login_end(struct pn_login *login, enum pn_sasl_outcome outcome,
 
 /* ---- behind the proof ---- */
 
+/* Where it is not one session too many. */
+static void let_in(struct pn_login *login)
+{
+	struct pn_session *session = login->session;
+	struct pn_reply reply = {.code = 0};
+	const char *why = pn_limits_login(session, session->account != NULL ? session->account->name
+	                                                                    : session->identity);
+
+	if (why == NULL) {
+		pn_login_end(login, PN_SASL_PROVEN, NULL, "");
+		return;
+	}
+	session->identity = PN_SLICE_NONE;
+	session->account = NULL;
+	pn_reply_set(&reply, 421, "4.7.0", why);
+	pn_login_end(login, PN_SASL_TEMPORARY, &reply, why);
+}
+
 static void routed(void *user, const struct pn_stage_result *result)
 {
 	struct pn_login *login = user;
@@ -177,7 +195,7 @@ static void routed(void *user, const struct pn_stage_result *result)
 	switch (result->verdict) {
 	case PN_VERDICT_CONTINUE:
 	case PN_VERDICT_ACCEPT:
-		pn_login_end(login, PN_SASL_PROVEN, NULL, "");
+		let_in(login);
 		return;
 	default:
 		break;

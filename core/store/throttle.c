@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Counting failed logins: see throttle.h. For each key one moment is kept, which each
- * attempt moves into the future (the generic cell rate algorithm). A limit of ten in a
- * minute is five at once and one more every twelve seconds: never more than ten.
+ * attempt moves into the future (session/limits.h). A limit of ten in a minute is five at
+ * once and one more every twelve seconds: never more than ten.
  */
 #include "store/throttle.h"
 
@@ -12,10 +12,9 @@
 #include "io/digest.h"
 #include "store/login.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
-enum { MINUTE_MS = 60 * 1000, ADDRESS_ROOM = 64 };
+enum { MINUTE_MS = 60 * 1000 };
 
 static const uint64_t known_for_ms = UINT64_C(30) * 24 * 3600 * 1000;
 
@@ -38,75 +37,37 @@ static uint64_t key_of(const char *kind, struct pn_slice account, const char *ad
 	return key == 0 ? 1 : key;
 }
 
-/* An IPv6 customer has a /64 at least, and all of it is one. */
-static const char *shortened(const char *address, char room[ADDRESS_ROOM])
+static struct pn_rate_entry *place_of(uint64_t key, bool is_made)
 {
-	struct in6_addr bytes;
-
-	if (inet_pton(AF_INET6, address, &bytes) != 1 || IN6_IS_ADDR_V4MAPPED(&bytes))
-		return address;
-	memset(bytes.s6_addr + 8, 0, 8);
-	return inet_ntop(AF_INET6, &bytes, room, ADDRESS_ROOM);
-}
-
-/* The place of a key: its own; else one whose time is over, or would be first. NULL: not there, and
- * `is_made` is false. */
-static struct pn_throttle_entry *place_of(struct pn_throttle_entry *entries, size_t sets,
-                                          uint64_t key, bool is_made)
-{
-	struct pn_throttle_entry *set = &entries[key % sets * PN_THROTTLE_WAYS];
-	struct pn_throttle_entry *oldest = set;
-
-	for (size_t i = 0; i < PN_THROTTLE_WAYS; i++) {
-		if (atomic_load(&set[i].key) == key)
-			return &set[i];
-		if (atomic_load(&set[i].until_ms) < atomic_load(&oldest->until_ms))
-			oldest = &set[i];
-	}
-	if (!is_made)
-		return NULL;
-	atomic_store(&oldest->until_ms, 0);
-	atomic_store(&oldest->key, key);
-	return oldest;
+	return pn_rate_place(pn_throttle_table->taken, PN_THROTTLE_SETS, key, is_made);
 }
 
 static bool take(uint64_t key, uint32_t limit, uint64_t interval_ms)
 {
-	struct pn_throttle_entry *entry =
-		place_of(pn_throttle_table->taken, PN_THROTTLE_SETS, key, true);
-	uint64_t at_once = limit - limit / 2;
-	uint64_t now = pn_clock_monotonic_ms();
-	uint64_t until = atomic_load(&entry->until_ms);
-	uint64_t begin;
+	const struct pn_rate rate = {.interval = interval_ms, .at_once = limit - limit / 2};
 
-	do {
-		begin = until > now ? until : now;
-		if (begin - now > (at_once - 1) * interval_ms)
-			return false;
-	} while (!atomic_compare_exchange_weak(&entry->until_ms, &until, begin + interval_ms));
-	return true;
+	return pn_rate_take(place_of(key, true), &rate, pn_clock_monotonic_ms());
 }
 
 static void give_back(uint64_t key, uint64_t interval_ms)
 {
-	struct pn_throttle_entry *entry =
-		place_of(pn_throttle_table->taken, PN_THROTTLE_SETS, key, false);
-	uint64_t until;
+	const struct pn_rate rate = {.interval = interval_ms, .at_once = 1};
+	struct pn_rate_entry *entry = place_of(key, false);
 
-	if (entry == NULL)
-		return;
-	until = atomic_load(&entry->until_ms);
-	while (until >= interval_ms &&
-	       !atomic_compare_exchange_weak(&entry->until_ms, &until, until - interval_ms))
-		;
+	if (entry != NULL)
+		pn_rate_give_back(entry, &rate);
+}
+
+static struct pn_rate_entry *known_place(uint64_t key, bool is_made)
+{
+	return pn_rate_place(pn_throttle_table->known, PN_THROTTLE_KNOWN_SETS, key, is_made);
 }
 
 static bool is_known(uint64_t key)
 {
-	const struct pn_throttle_entry *entry =
-		place_of(pn_throttle_table->known, PN_THROTTLE_KNOWN_SETS, key, false);
+	const struct pn_rate_entry *entry = known_place(key, false);
 
-	return entry != NULL && atomic_load(&entry->until_ms) > pn_clock_monotonic_ms();
+	return entry != NULL && atomic_load(&entry->until) > pn_clock_monotonic_ms();
 }
 
 const char *pn_throttle_take(const struct pn_login_limits *limits, struct pn_slice account,
@@ -114,13 +75,13 @@ const char *pn_throttle_take(const struct pn_login_limits *limits, struct pn_sli
 {
 	struct pn_throttle_claim claim = {.known_key = 0};
 	const uint32_t rates[] = {limits->per_address, limits->per_login, limits->per_account};
-	char room[ADDRESS_ROOM];
+	char room[PN_LIMITS_CLIENT_SIZE];
 	size_t taken = 0;
 
 	*claim_out = claim;
 	if (pn_throttle_table == NULL)
 		return NULL;
-	address = shortened(address, room);
+	address = pn_limits_client(address, room);
 	claim.known_key = key_of("known", account, address);
 	claim.keys[0] = key_of("address", PN_SLICE_NONE, address);
 	claim.keys[1] = key_of("login", account, address);
@@ -143,7 +104,6 @@ const char *pn_throttle_take(const struct pn_login_limits *limits, struct pn_sli
 
 void pn_throttle_give_back(const struct pn_throttle_claim *claim, bool has_succeeded)
 {
-	struct pn_throttle_entry *known;
 
 	if (pn_throttle_table == NULL || claim->known_key == 0)
 		return;
@@ -153,6 +113,6 @@ void pn_throttle_give_back(const struct pn_throttle_claim *claim, bool has_succe
 	}
 	if (!has_succeeded)
 		return;
-	known = place_of(pn_throttle_table->known, PN_THROTTLE_KNOWN_SETS, claim->known_key, true);
-	atomic_store(&known->until_ms, pn_clock_monotonic_ms() + known_for_ms);
+	atomic_store(&known_place(claim->known_key, true)->until,
+	             pn_clock_monotonic_ms() + known_for_ms);
 }

@@ -24,21 +24,14 @@
 #include <stdatomic.h>
 
 enum {
-	PN_THROTTLE_WAYS = 8, /* places where a key may be */
 	PN_THROTTLE_SETS = 8192,
 	PN_THROTTLE_KNOWN_SETS = 2048,
 };
 
-/* A key and a moment (monotonic, ms): when what it took is given back; of an address that is known,
- * when it is forgotten. */
-struct pn_throttle_entry {
-	_Atomic uint64_t key; /* 0: free */
-	_Atomic uint64_t until_ms;
-};
-
+/* Moments in ms; of an address that is known, when it is forgotten. */
 struct pn_throttle_table {
-	struct pn_throttle_entry taken[PN_THROTTLE_SETS * PN_THROTTLE_WAYS];
-	struct pn_throttle_entry known[PN_THROTTLE_KNOWN_SETS * PN_THROTTLE_WAYS];
+	struct pn_rate_entry taken[PN_THROTTLE_SETS * PN_RATE_WAYS];
+	struct pn_rate_entry known[PN_THROTTLE_KNOWN_SETS * PN_RATE_WAYS];
 };
 
 /* Shared by the workers; NULL: nothing is counted (tools). */

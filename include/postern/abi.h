@@ -29,6 +29,7 @@
  *   0.5  2026-11-29  authentication.h: offers, token, verifiers of SCRAM; `verify` may be NULL.
  *                    sasl.h: terms, names of mechanisms, PN_SASL_NEEDS_TLS; what
  *                    pn_sasl_mechanisms() says is of its session. signature.h.
+ *   0.6  2026-11-30  protocol.h: turn_away, delay.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H
@@ -36,7 +37,7 @@
 #include <stdint.h>
 
 #define PN_ABI_MAJOR 0
-#define PN_ABI_MINOR 5
+#define PN_ABI_MINOR 6
 
 #define PN_MUST_CHECK __attribute__((warn_unused_result))
 #define PN_PRINTF(format_index, first_argument)                                                    \

@@ -136,6 +136,10 @@ struct pn_protocol {
 	 * the last. Who asks only for others is not served: what it says to another server must not be taken
 	 * for ours. NULL: whatever it asks for is passed over. */
 	const char *const *tls_names;
+
+	/* What stands in front of the reason, on the one line that is said to a client that cannot be served
+	 * now and whose connection is closed at once: "421 ". NULL: it is closed without a word. */
+	const char *turn_away;
 };
 
 PN_DECLARATIONS_BEGIN
@@ -237,6 +241,13 @@ PN_MUST_CHECK enum pn_status pn_connect(struct pn_instance *instance,
 
 /* What pn_connect was given; NULL for sessions that were accepted. */
 void *pn_session_user(const struct pn_session *session);
+
+/*
+ * What this entry writes goes out so much later (at most a minute), and nothing is read from the client and done for
+ * it meanwhile: for those who are to be slow, or to pay for their mistakes. It holds up nobody else.
+ * Called several times: the longest counts.
+ */
+void pn_session_delay(struct pn_session *session, uint64_t milliseconds);
 
 PN_DECLARATIONS_END
 

@@ -210,6 +210,7 @@ static const struct pn_protocol imap_protocol = {
 	.event = imap_event,
 	.close = imap_closed,
 	.tls_names = tls_names,
+	.turn_away = "* BYE ",
 };
 
 static enum pn_status check_config(const void *pointer, struct pn_error *error)

@@ -196,6 +196,7 @@ static const struct pn_protocol pop3_protocol = {
 	.event = pop3_event,
 	.close = pop3_close,
 	.tls_names = tls_names,
+	.turn_away = "-ERR [SYS/TEMP] ",
 };
 
 static enum pn_status check_config(const void *pointer, struct pn_error *error)

@@ -66,6 +66,8 @@ enum pn_next smtp_error(struct pn_session *session, struct smtp_session *smtp, u
 {
 	if (++smtp->errors > smtp->config->max_errors)
 		return smtp_farewell(session, 421, "4.7.0", "too many errors");
+	if (smtp->errors > smtp->config->soft_errors)
+		pn_session_delay(session, smtp->config->error_delay);
 	smtp_reply(session, code, enhanced, text);
 	return PN_NEXT_LINE;
 }

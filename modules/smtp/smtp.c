@@ -220,6 +220,7 @@ static const struct pn_protocol smtp_protocol = {
 	.event = smtp_event,
 	.close = smtp_close,
 	.tls_names = tls_names,
+	.turn_away = "421 ",
 };
 
 static enum pn_status check_config(const void *pointer, struct pn_error *error)
@@ -293,6 +294,14 @@ static const struct pn_option smtp_options[] = {
                         .maximum_text = "100000", .flags = PN_OPTION_RELOADABLE,
                         .summary = "Replies of class 5 that a session is given; one more is a 421 "
                                    "and the end. A message that is accepted clears the count."),
+	PN_OPTION_COUNT(struct smtp_config, soft_errors, "10", .minimum_text = "0",
+                        .maximum_text = "100000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "Replies of class 5 that come at once; each one more comes "
+                                   "error_delay later."),
+	PN_OPTION_DURATION(struct smtp_config, error_delay, "1s", .minimum_text = "0s",
+                           .maximum_text = "1m", .flags = PN_OPTION_RELOADABLE,
+                           .summary = "How long a client that makes many mistakes waits for each "
+                                      "reply to another one."),
 	PN_OPTION_COUNT(struct smtp_config, max_login_failures, "3", .minimum_text = "0",
                         .maximum_text = "1000", .flags = PN_OPTION_RELOADABLE,
                         .summary = "Failed logins that a session is given; one more is a 421 and "

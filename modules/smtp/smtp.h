@@ -33,6 +33,8 @@ struct smtp_config {
 	uint64_t max_message_size;
 	uint32_t max_recipients;
 	uint32_t max_errors;
+	uint32_t soft_errors;
+	uint64_t error_delay;
 	uint32_t max_login_failures;
 	uint32_t max_commands;
 	uint32_t max_transactions;

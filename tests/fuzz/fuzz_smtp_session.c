@@ -228,6 +228,12 @@ void pn_session_set_line_limit(struct pn_session *session, size_t bytes)
 	session->line_limit = bytes;
 }
 
+void pn_session_delay(struct pn_session *session, uint64_t milliseconds)
+{
+	(void)session;
+	require(milliseconds <= 60 * 1000);
+}
+
 enum pn_next pn_next_data(struct pn_session *session, enum pn_data_form form)
 {
 	require(form == PN_DATA_DOT_STUFFED && session->transaction.count > 0);

@@ -34,6 +34,7 @@ from layers import LayerTests
 from policies import PolicyTests
 from proxies import ProxyTests
 from poison import PoisonTests
+from pressure import PressureTests
 from queues import QueueTests
 from tls import TlsTests
 
@@ -50,7 +51,7 @@ HELLO = 'on("client.hello", function(session)\n\tif session.hello == "bad.test" 
 
 
 class Tests(QueueTests, PolicyTests, PoisonTests, ControlTests, ProxyTests, TlsTests,
-            LayerTests, ConfinementTests):
+            LayerTests, ConfinementTests, PressureTests):
     """The tests; each is called with a function that makes gateways, and ends them."""
 
     def __init__(self, build, seed):
@@ -724,7 +725,7 @@ def main():
                         *vars(PolicyTests).items(), *vars(PoisonTests).items(),
                         *vars(ControlTests).items(), *vars(ProxyTests).items(),
                         *vars(TlsTests).items(), *vars(LayerTests).items(),
-                        *vars(ConfinementTests).items()):
+                        *vars(ConfinementTests).items(), *vars(PressureTests).items()):
         if name.startswith("_") or name in known or not callable(value) or hasattr(value, "is_helper"):
             continue
         if arguments.names and not any(word in name for word in arguments.names):

@@ -129,10 +129,10 @@ listen {{ "127.0.0.1:{ports["lmtp"]}", to = "lmtp" }}
 listen {{ "127.0.0.1:{ports["pop3"]}", to = "pop3" }}
 {imap_lines}
 domain "{DOMAIN}" {{ store = "local" }}
-module "smtp" {{ as = "mx", profile = "mx", {mx} }}
+module "smtp" {{ as = "mx", profile = "mx", error_delay = "0s", {mx} }}
 module "smtp" {{ as = "submission", profile = "submission", authentication = "required",
-	plaintext_login = "loopback", {submission} }}
-module "smtp" {{ as = "lmtp", profile = "lmtp", {lmtp} }}
+	plaintext_login = "loopback", error_delay = "0s", {submission} }}
+module "smtp" {{ as = "lmtp", profile = "lmtp", error_delay = "0s", {lmtp} }}
 module "pop3" {{ plaintext_login = "loopback", {pop3} }}
 module "auth_file" {{ path = "{directory}/users", {auth} }}
 {store}

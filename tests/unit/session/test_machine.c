@@ -4,7 +4,7 @@
  * pn_next. Sessions run on socket pairs and on the real loop; every wait ends with
  * an answer or the end of the peer, and a watchdog timer only fails the test.
  */
-#include <check.h>
+#include "suites.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -197,9 +197,9 @@ static const struct pn_protocol protocol = {
 static const struct pn_module module = {.name = "test", .protocol = &protocol};
 static struct pn_instance instance = {.module = &module, .name = "test"};
 
-static uint32_t count_address(const char *address, int change)
+static uint32_t count(uint64_t key, int change)
 {
-	(void)address;
+	(void)key;
 	(void)change;
 	return 1;
 }
@@ -293,8 +293,8 @@ static void set_up(void)
 	generation->references = 1;
 	generation->hostname = "test";
 	pn_generation_current = generation;
-	pn_session_world.count_address = count_address;
-	pn_session_world.max_sessions_per_address = 100;
+	generation->session_limits.per_address = 100;
+	pn_session_world.count = count;
 }
 
 static void tear_down(void)
@@ -936,6 +936,7 @@ int main(void)
 	tcase_add_test(cases, who_asked_is_forgotten_with_the_ticket);
 	suite_add_tcase(suite, cases);
 	runner = srunner_create(suite);
+	srunner_add_suite(runner, limits_suite());
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

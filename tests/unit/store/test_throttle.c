@@ -193,9 +193,9 @@ END_TEST
 
 START_TEST(a_full_table_still_counts)
 {
-	for (size_t i = 0; i < PN_THROTTLE_SETS * PN_THROTTLE_WAYS; i++) {
+	for (size_t i = 0; i < PN_THROTTLE_SETS * PN_RATE_WAYS; i++) {
 		atomic_store(&pn_throttle_table->taken[i].key, i + 1);
-		atomic_store(&pn_throttle_table->taken[i].until_ms, UINT64_MAX / 2 + i);
+		atomic_store(&pn_throttle_table->taken[i].until, UINT64_MAX / 2 + i);
 	}
 	while (fails("alice", "192.0.2.1"))
 		;
