@@ -203,11 +203,11 @@ void pn_limits_forget(struct pn_session *session)
 
 uint64_t pn_limits_command(struct pn_session *session)
 {
-	const struct pn_rate rate =
-		per_minute(session->generation->session_limits.commands_per_address);
+	struct pn_rate rate;
 
 	if (!session->is_rated)
 		return 0;
+	rate = per_minute(session->generation->session_limits.commands_per_address);
 	/* Another key than that of new sessions. */
 	return pn_rate_reserve(rate_of(~session->address_key), &rate, now_us()) / 1000;
 }
