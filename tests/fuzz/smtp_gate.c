@@ -73,9 +73,9 @@ static void told_random(void *bytes, size_t size)
 	}
 }
 
-static uint32_t count_address(const char *address, int change)
+static uint32_t count(uint64_t key, int change)
 {
-	(void)address, (void)change;
+	(void)key, (void)change;
 	return 1;
 }
 
@@ -649,8 +649,7 @@ static void start_loop(void)
 	pn_world.dns_ask = dns_ask;
 	/* Nothing is written: there is nobody to read it. */
 	pn_log_set_level(PN_LOG_ERROR + 1);
-	pn_session_world.count_address = count_address;
-	pn_session_world.max_sessions_per_address = 100;
+	pn_session_world.count = count;
 }
 
 static void set_config(void)
@@ -711,6 +710,7 @@ void gate_set_up(void)
 		.home = &store_instance,
 		.relay = "",
 		.tls_handshake_deadline_ms = 30 * 1000,
+		.session_limits = {.per_address = 100, .per_account = 100, .per_tenant = 100},
 		.queue = {.lifetime_ms = 432000000, .bounce_lifetime_ms = 432000000},
 		.memory_per_message = KEPT_IN_MEMORY,
 		.max_header_size = 64 * 1024,

@@ -403,9 +403,9 @@ static void configure(struct smtp_config *config)
 	config->vrfy = SMTP_VRFY_NEUTRAL;
 }
 
-static uint32_t count_address(const char *address, int change)
+static uint32_t count(uint64_t key, int change)
 {
-	(void)address, (void)change;
+	(void)key, (void)change;
 	return 1;
 }
 
@@ -463,6 +463,7 @@ void world_set_up(void)
 		.store_deadline_ms = 60 * 1000,
 		.auth_deadline_ms = 60 * 1000,
 		.tls_handshake_deadline_ms = 60 * 1000,
+		.session_limits = {.per_address = 100, .per_account = 100, .per_tenant = 100},
 		.login_limits = {.per_login = 1000000,
 	                         .per_account = 1000000,
 	                         .per_address = 1000000},
@@ -470,8 +471,7 @@ void world_set_up(void)
 	for (size_t stage = 1; stage < PN_STAGE_COUNT; stage++)
 		generation.chains[stage] = (struct pn_chain){&hook, 1};
 	pn_generation_current = &generation;
-	pn_session_world.count_address = count_address;
-	pn_session_world.max_sessions_per_address = 100;
+	pn_session_world.count = count;
 }
 
 void world_tear_down(void)
