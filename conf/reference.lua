@@ -746,6 +746,26 @@ module "smtp" {
 module "source_imap" {
 }
 
+-- SPF: whether a host may send mail in the name of a domain.
+module "spf" {
+    -- Clients that are not asked about: servers of ours that pass mail on, our own programs. Nor are those who authenticated.
+    -- It is a list of texts.
+    exempt_networks = { "127.0.0.0/8", "::1", "unix" },
+
+    -- For all of its DNS questions; then the result is temperror (RFC 7208 section 4.6.4).
+    -- It is a duration like "30s" from 100ms to 25s.
+    deadline_ms = "20s",
+
+    -- Terms of records that may ask DNS, in one check; more are a permerror.
+    -- It is a whole number from 1 to 30.
+    max_lookups = 10,
+
+    -- Of those: how many may find nothing.
+    -- It is a whole number from 1 to 30.
+    max_void_lookups = 2,
+
+}
+
 -- Keeps mail in checksummed segments with an LMDB index, on this machine.
 module "store_local" {
     -- Directory of the store; the instance's name in data_directory where none is given.

@@ -24,7 +24,7 @@ parts=()
 # Every part runs in one of two lanes, side by side. Those of the second kill, or count who was killed on
 # this machine and why: they come one after the other.
 first_lane=(style units-gcc units-asan fuzz-replay interface reports conversation conversation-asan authentication attacks large
-	clients modules queue relay commands policy peers)
+	clients modules queue relay checks commands policy peers)
 second_lane=(conformance conformance-asan model model-asan process kill powercut diskfull faults)
 all_parts=("${first_lane[@]}" "${second_lane[@]}")
 long_parts=(fuzz)
@@ -192,6 +192,7 @@ run_part() {
 	relay) python3 tests/relay/run.py --build "$plain" ;;
 	process) python3 tests/process/run.py --build "$plain" ;;
 	policy) python3 tests/policy/run.py --build "$plain" && python3 tests/policy/run.py --build "$sanitized" ;;
+	checks) python3 tests/checks/run.py --build "$plain" ;;
 	commands) python3 tests/commands/run.py --build "$plain" ;;
 	peers) python3 tests/relay/peers.py --build "$plain" ;;
 	kill) python3 tests/crash/kill.py --build "$plain" --kills "$(figure 10 200)" ;;

@@ -281,6 +281,20 @@ static void answers_wait(void *user, int events)
 	ub_process(context->unbound);
 }
 
+/* A name that does not answer: the last word of its line says so. */
+static bool is_silence(const char *line)
+{
+	const char *end = line + strlen(line);
+	const char *word;
+
+	while (end > line && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	for (word = end; word > line && word[-1] != ' ' && word[-1] != '\t';)
+		word--;
+	return word > line && ((end - word == 7 && strncmp(word, "TIMEOUT", 7) == 0) ||
+	                       (end - word == 8 && strncmp(word, "SERVFAIL", 8) == 0));
+}
+
 static void add_silent_name(const char *line)
 {
 	size_t size = strcspn(line, " \t");
@@ -295,25 +309,27 @@ static void add_silent_name(const char *line)
 static enum pn_status read_zone(struct ub_ctx *unbound, const char *path, struct pn_error *error)
 {
 	FILE *file = fopen(path, "re");
-	char line[4096];
+	char *line = NULL;
+	size_t room = 0;
 	int number = 0;
 	enum pn_status status = PN_OK;
 
 	if (file == NULL)
 		return pn_fail_errno(error, errno, "cannot read the zone file %s", path);
 	ub_ctx_zone_add(unbound, ".", "static");
-	while (status == PN_OK && fgets(line, sizeof(line), file) != NULL) {
+	while (status == PN_OK && getline(&line, &room, file) > 0) {
 		number++;
 		line[strcspn(line, "\r\n")] = '\0';
 		if (line[0] == '\0' || line[0] == ';' || line[0] == '#')
 			continue;
-		if (strstr(line, "TIMEOUT") != NULL || strstr(line, "SERVFAIL") != NULL)
+		if (is_silence(line))
 			add_silent_name(line);
 		else if (ub_ctx_data_add(unbound, line) != 0)
 			status = pn_fail(error,
 			                 "%s:%d: not a record: write \"name TTL IN TYPE data\"",
 			                 path, number);
 	}
+	free(line);
 	fclose(file);
 	return status;
 }

@@ -39,6 +39,7 @@ struct pn_arguments {
 /* The options that are a command's own, NULL-terminated; "--sender=" takes a value, "--body" none. */
 extern const char *const pn_queue_options[];
 extern const char *const pn_top_options[];
+extern const char *const pn_check_options[];
 
 int pn_command_config(const struct pn_arguments *arguments);
 int pn_command_stages(const struct pn_arguments *arguments);
@@ -54,5 +55,6 @@ int pn_command_import(const struct pn_arguments *arguments);
 int pn_command_export(const struct pn_arguments *arguments);
 int pn_command_policy(const struct pn_arguments *arguments);
 int pn_command_top(const struct pn_arguments *arguments);
+int pn_command_check(const struct pn_arguments *arguments);
 
 #endif

@@ -29,7 +29,8 @@
  *   0.5  2026-11-29  authentication.h: offers, token, verifiers of SCRAM; `verify` may be NULL.
  *                    sasl.h: terms, names of mechanisms, PN_SASL_NEEDS_TLS; what
  *                    pn_sasl_mechanisms() says is of its session. signature.h.
- *   0.6  2026-11-30  protocol.h: turn_away, delay.
+ *   0.6  2026-11-30  protocol.h: turn_away, delay. check.h: pn_check_start() and what checks look
+ *                    their input up with.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H

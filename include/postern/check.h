@@ -13,6 +13,7 @@
 #include <postern/dns.h>
 #include <postern/error.h>
 #include <postern/header.h>
+#include <postern/ticket.h>
 #include <postern/types.h>
 
 /* A key and a value: an input ("ip", "mail_from") or a fact ("spf", "pass"). */
@@ -42,7 +43,7 @@ struct pn_check_output {
 
 struct pn_check {
 	uint32_t struct_size;
-	const char *name;      /* "spf" */
+	const char *name;      /* "spf"; `postern check spf` */
 	uint32_t max_rounds;   /* how often it may return PN_PENDING; at least 1 */
 	uint32_t max_questions; /* in all rounds together; at least 1 */
 
@@ -51,5 +52,33 @@ struct pn_check {
 			      struct pn_arena *arena, struct pn_check_output *output,
 			      struct pn_error *error);
 };
+
+/* PN_OK with the output, else an error that says why there is none; valid until it returns. */
+typedef void pn_check_done_function(void *user, enum pn_status status,
+				    const struct pn_check_output *output,
+				    const struct pn_error *error);
+
+PN_DECLARATIONS_BEGIN
+
+/* A value of the input, or "". Any thread. */
+struct pn_slice pn_check_value_of(const struct pn_check_input *input, struct pn_slice key);
+
+/* The answer to a question (names in any case), or NULL where there is none yet. Any thread. */
+const struct pn_dns_answer *pn_check_answer_to(const struct pn_check_input *input,
+					       const struct pn_dns_question *question);
+
+/*
+ * Runs a check to its end, asking what it wants to know; what is not answered within `deadline_ms`
+ * in all is PN_DNS_TROUBLE. `done` is called once, from the top of the loop. `waiting` is the ticket of
+ * whoever waits (call->ticket of a hook): when it is stale the check ends without a word, so `done`
+ * need not ask. {0, 0}: it always comes to its end. Values are copied; `config`, the header and `user`
+ * live as long as that ticket is open. More rounds or questions than the check declares: PN_LIMIT.
+ * Loop thread.
+ */
+void pn_check_start(const struct pn_check *check, const void *config,
+		    const struct pn_check_input *input, struct pn_ticket waiting,
+		    uint64_t deadline_ms, pn_check_done_function *done, void *user);
+
+PN_DECLARATIONS_END
 
 #endif

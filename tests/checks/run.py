@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What `postern check` says about vectors: run.py [--build DIR] [CHECK …]
+
+NAME.vectors has zones and cases; its first lines say how they are written.
+"""
+
+import argparse
+import json
+import os
+import smtplib
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+
+from gateway import Gateway  # noqa: E402
+
+NOW = 1700000000
+AT_A_TIME = 4
+
+
+class Zone:
+    def __init__(self, name):
+        self.name = name
+        self.lines = []
+        self.cases = []
+
+    def write(self, directory):
+        self.path = os.path.join(directory, self.name)
+        with open(self.path, "w", encoding="ascii") as file:
+            for line in self.lines:
+                name, kind, data = line.split(None, 2)
+                file.write(f"{name} 300 IN {kind} {data}\n")
+
+
+def read(path):
+    """The zones of a file, each with its cases: name, arguments, what is expected."""
+    zones = []
+    with open(path, encoding="ascii") as file:
+        for line in file:
+            line = line.rstrip("\n")
+            if not line or line.startswith("#"):
+                continue
+            if line.startswith("zone "):
+                zones.append(Zone(line[5:]))
+            elif " => " in line:
+                given, expected = line.split(" => ", 1)
+                name, arguments = given.split(": ", 1)
+                zones[-1].cases.append((name, arguments.split(), expected))
+            else:
+                zones[-1].lines.append(line)
+    return zones
+
+
+def ask(build, words):
+    result = subprocess.run([os.path.join(build, "postern"), "check", *words], capture_output=True, text=True,
+                            timeout=60, check=False)
+    if result.returncode != 0:
+        return None, f"status {result.returncode}: {result.stderr.strip()}"
+    return json.loads(result.stdout), ""
+
+
+def run_spf(build, zone, arguments, expected):
+    """"" where it is so, else what is not."""
+    ip, helo, sender = arguments
+    answer, trouble = ask(build, ["spf", "--json", "--zone", zone.path, "--time", str(NOW), "--ip", ip,
+                                  "--helo", helo, "--mail-from", "" if sender == "-" else sender])
+    if answer is None:
+        return trouble
+    result, _, explanation = expected.partition(" | ")
+    if answer["result"] != result:
+        return f"{answer['result']} ({answer['reason']}) where {result} is right"
+    if explanation and (answer["explanation"] or "-") != explanation:
+        return f"it explains {answer['explanation']!r}, not {explanation!r}"
+    return ""
+
+
+KINDS = {"spf": run_spf}
+
+
+# ---- in the gateway ----
+
+TELLS = """on("envelope.sender", function(session)
+    local message = session.message
+    local facts = {}
+    for _, key in ipairs{ "spf", "spf.identity", "spf.domain", "spf.reason", "spf.explanation",
+            "authentication_results.spf" } do
+        table.insert(facts, message:fact(key) or "nil")
+    end
+    return reject(550, "5.7.1", table.concat(facts, "|"))
+end)
+"""
+
+ZONE = """sender.test 300 IN TXT "v=spf1 ip4:192.0.2.1 exp=why.sender.test -all"
+why.sender.test 300 IN TXT "%{i} is not of %{d}, says %{r}"
+mail.sender.test 300 IN TXT "v=spf1 ip4:192.0.2.7 ~all"
+silent.test 300 IN TXT TIMEOUT
+"""
+
+# Client, EHLO, MAIL FROM, and what policy is told of it.
+TOLD = {
+    "who_may": ("192.0.2.1", "c.test", "x@sender.test",
+                "pass|mail_from|sender.test|matched ip4:192.0.2.1||spf=pass smtp.mailfrom=sender.test"),
+    "who_may_not": ("192.0.2.2", "c.test", "x@sender.test",
+                    "fail|mail_from|sender.test|matched -all|192.0.2.2 is not of sender.test, says mx.example.test|"
+                    "spf=fail smtp.mailfrom=sender.test"),
+    "the_null_sender": ("192.0.2.8", "mail.sender.test", "",
+                        "softfail|helo|mail.sender.test|matched ~all||spf=softfail smtp.helo=mail.sender.test"),
+    "a_domain_that_does_not_answer": ("192.0.2.1", "c.test", "x@silent.test",
+                                      "temperror|mail_from|silent.test|DNS does not answer for silent.test: "
+                                      "the name servers do not answer||spf=temperror smtp.mailfrom=silent.test"),
+    "our_own_networks": ("198.51.100.9", "c.test", "x@sender.test", "nil|nil|nil|nil|nil|nil"),
+}
+
+
+def run_gateway(build):
+    """Name and trouble of each case."""
+    gateway = Gateway(build, start=False, tls=False, workers=1, mx='xclient_networks = { "127.0.0.1" }',
+                      settings='zone_file = "zone"\n', more='module "spf" { exempt_networks = { "198.51.100.0/24" } }\n'
+                      'policy { "policy.lua" }\n')
+    results = []
+    try:
+        gateway.write("policy.lua", TELLS)
+        gateway.write("zone", ZONE)
+        gateway.start()
+        for name, (ip, helo, sender, expected) in TOLD.items():
+            with smtplib.SMTP("127.0.0.1", gateway.ports["mx"]) as client:
+                client.ehlo("trusted.test")
+                client.docmd("XCLIENT", f"ADDR={ip}")
+                client.ehlo(helo)
+                _, reply = client.docmd("MAIL", f"FROM:<{sender}>")
+                said = reply.decode().partition(" ")[2]
+                results.append((name, "" if said == expected else f"{said!r}, not {expected!r}"))
+        gateway.stop()
+    finally:
+        gateway.remove()
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", default=os.path.join(ROOT, "build", "gcc"))
+    parser.add_argument("names", nargs="*", default=[*KINDS, "gateway"])
+    options = parser.parse_args()
+    passed = failed = 0
+    with tempfile.TemporaryDirectory(prefix="postern-test-") as directory:
+        if "gateway" in options.names:
+            for name, trouble in run_gateway(options.build):
+                passed += not trouble
+                failed += bool(trouble)
+                print(f"not ok {name}\n#   {trouble}" if trouble else f"ok {name}")
+        for kind in (name for name in options.names if name in KINDS):
+            zones = read(os.path.join(HERE, kind + ".vectors"))
+            for zone in zones:
+                zone.write(directory)
+            cases = [(zone, case) for zone in zones for case in zone.cases]
+            with ThreadPoolExecutor(AT_A_TIME) as pool:
+                results = list(pool.map(
+                    lambda pair: KINDS[kind](options.build, pair[0], pair[1][1], pair[1][2]), cases))
+            for (zone, case), trouble in zip(cases, results):
+                passed += not trouble
+                failed += bool(trouble)
+                if trouble:
+                    print(f"not ok {kind} {zone.name}: {case[0]}\n#   {trouble}")
+            if not any(results):
+                print(f"ok {kind}: {len(cases)} vectors")
+    print(f"# checks: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
