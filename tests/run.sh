@@ -23,7 +23,7 @@ parts=()
 
 # Every part runs in one of two lanes, side by side. Those of the second kill, or count who was killed on
 # this machine and why: they come one after the other.
-first_lane=(style units-gcc units-asan fuzz-replay interface reports conversation conversation-asan authentication attacks large
+first_lane=(style units-gcc units-asan fuzz-replay steps interface reports conversation conversation-asan authentication attacks large
 	clients modules queue relay checks commands policy peers)
 second_lane=(conformance conformance-asan model model-asan process kill powercut diskfull faults)
 all_parts=("${first_lane[@]}" "${second_lane[@]}")
@@ -172,6 +172,7 @@ run_part() {
 	units-asan) CK_FORK=no units "$sanitized" ;;
 	fuzz-replay) fuzz_replay "$sanitized" ;;
 	fuzz) fuzz ;;
+	steps) "$plain/tests/steps/steps" ;;
 	interface) python3 tests/interface/run.py "$plain" ;;
 	reports) python3 tests/reports/run.py "$plain" ;;
 	conformance) conformance "$plain" ;;

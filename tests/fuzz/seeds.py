@@ -42,6 +42,8 @@ MORE_EVENTS = (
     ENVELOPE + b"DATA\nSubject: x\n\n\x11\xff\x02\x08\x11\xff\x06\x03\x01",
     ENVELOPE + b"BDAT 6000\nSubject: x\n\n\x11\x06BDAT 0 LAST\n",
     ENVELOPE + b"\x02\x10DATA\n\n\x11\x08.\n\x0c\x05\x0c\x05\x03\x01NOOP\n",
+    ENVELOPE + b"\x02\x08DATA\n\n\x11\xff\x11\xff\x0c\x06\x03\x01.\n\x0c\x06\x03\x01NOOP\n",
+    ENVELOPE + b"\x02\x08DATA\n\n\x11\x08.\n\x0c\x06\x03\x01NOOP\n",
     ENVELOPE + b"\x02\x10DATA\n\n.\n\x06\x00\x01EHLO b\n\x03\x01",
     ENVELOPE + b"\x02\x01DATA\n\n.\n\x10\x03\x01\x06\x10\x02\x00\x00\x01EHLO b\n",
     b"\x02\x08EHLO a\nAUTH PLAIN AGFsaWNlAHBvc3Rlcm4=\n\x06\x00\x01\x03\x01EHLO b\n",
@@ -49,6 +51,7 @@ MORE_EVENTS = (
     b"\x02\x20EHLO a\nAUTH OAUTHBEARER bixhPWFsaWNlLAFhdXRoPUJlYXJlciB0b2tlbgEB\n\x0c\x06\x03\x01\nNOOP\n",
     b"\x02\x06EHLO a\nMAIL FROM:<>\n\x06\x00\x01\x03\x01\x03\x01EHLO b\n",
     b"EHLO a\nSTARTTLS\nNOOP\n\x0b\x00",
+    b"EHLO a\n\x0e\x10STARTTLS\r\nNOOP\r\n\x0b\x00NOOP\n",
     b"EHLO a\nSTARTTLS\n\x0b\x00EHLO a\n\x02\x08AUTH EXTERNAL =\n\x12\x03\x01",
     b"EHLO a\n\x08" + b"HELP\nEHLO a\n" * 100 + b"\x0f\x05\x08QUIT\n",
     ENVELOPE + b"DATA\n\x12\n.\n\x13",
@@ -180,6 +183,11 @@ def smtp_events(directory):
             put(directory, bytes([profile, 5, 9]) + said)
             late = said.replace(b"\n", b"\n\x04\x04")
             put(directory, bytes([profile + 128, 5, 9, 0x02, 0x3D]) + late)
+            # The worker ends, or the client goes, while the last command is being answered.
+            before, end, last = said.rstrip(b"\n").rpartition(b"\n")
+            pending = bytes([profile + 128, 5, 9]) + before + end + b"\x02\x3d" + last
+            put(directory, pending + b"\n\x13")
+            put(directory, pending + b"\n\x05\x07\x04\x0c\x05\x04\x04")
     for said in MORE_EVENTS:
         for chance in (0, 1, 2):
             put(directory, bytes([4 + chance * 64, 5, chance]) + said)

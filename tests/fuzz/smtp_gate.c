@@ -541,6 +541,10 @@ static void look_at_line(struct gate_client *client, struct pn_slice line)
 	        (line.data[3] == ' ' || line.data[3] == '-'));
 	for (size_t i = 0; i + 2 < line.size; i++)
 		require(line.data[i] >= ' ' && line.data[i] <= '~');
+	/* What was said in the clear is not answered behind TLS. */
+	if (client->peer->tls == TOLD_CLEAR)
+		client->began_in_clear = true;
+	require(!client->began_in_clear || !client->peer->is_silent || line.data[0] >= '4');
 	found = memmem(line.data, line.size, promise, sizeof(promise) - 1);
 	if (found == NULL || line.data[0] != '2')
 		return;
@@ -690,6 +694,7 @@ void gate_set_up(void)
 {
 	start_loop();
 	memset(&gate, 0, sizeof(gate));
+	gate.memory = KEPT_IN_MEMORY;
 	started_ms = pn_loop_simulated_ms();
 	memset(random_states, 0, sizeof(random_states));
 	has_discarded = false;
@@ -712,7 +717,6 @@ void gate_set_up(void)
 		.tls_handshake_deadline_ms = 30 * 1000,
 		.session_limits = {.per_address = 100, .per_account = 100, .per_tenant = 100},
 		.queue = {.lifetime_ms = 432000000, .bounce_lifetime_ms = 432000000},
-		.memory_per_message = KEPT_IN_MEMORY,
 		.max_header_size = 64 * 1024,
 		.max_header_fields = 200,
 		.max_hops = 50,
@@ -756,6 +760,7 @@ struct gate_client *gate_connect(bool has_tls, bool tls_at_once)
 
 	require(gate.client_count < GATE_CLIENTS);
 	directory.blocks = gate.directory_blocks;
+	generation.memory_per_message = gate.memory;
 	address.sin_addr.s_addr = htonl(0xc0000201u + (uint32_t)gate.client_count);
 	gate.client_count++;
 	pn_buffer_init(&client->heard, SIZE_MAX / 2);

@@ -31,12 +31,14 @@ struct gate_client {
 	struct pn_buffer heard; /* everything */
 	size_t line_start;      /* of its last line, in heard */
 	size_t promises;        /* "accepted as" */
+	bool began_in_clear;    /* it was told something before TLS */
 };
 
 struct gate {
-	struct smtp_config config; /* set before gate_connect */
+	struct smtp_config config; /* it, directory_blocks and memory are set before gate_connect */
 	unsigned manner;
 	bool directory_blocks;     /* it is asked in jobs */
+	uint64_t memory;           /* of a message; more goes to the store as it comes */
 	uint64_t choices;          /* what chance draws from */
 	struct gate_client clients[GATE_CLIENTS];
 	size_t client_count;

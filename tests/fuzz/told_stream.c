@@ -33,8 +33,16 @@ int told_connect(void (*hears)(struct told_peer *peer, struct pn_slice bytes))
 
 void told_say(struct told_peer *peer, struct pn_slice bytes)
 {
-	if (peer->stream != NULL && !peer->has_ended && !peer->is_reset)
-		require(pn_buffer_append(&peer->sends, bytes) == PN_OK);
+	if (peer->stream == NULL || peer->has_ended || peer->is_reset)
+		return;
+	/* Text is no handshake. */
+	if (peer->tls == TOLD_SHAKING) {
+		peer->has_shaken = true;
+		peer->shakes = PN_STREAM_BROKEN;
+		return;
+	}
+	peer->is_silent = false;
+	require(pn_buffer_append(&peer->sends, bytes) == PN_OK);
 }
 
 void told_forget(void)
@@ -202,8 +210,10 @@ enum pn_stream_result pn_stream_handshake(struct pn_stream *stream)
 		return PN_STREAM_BROKEN;
 	if (!peer->has_shaken)
 		return PN_STREAM_AGAIN;
-	if (peer->shakes == PN_STREAM_DONE)
+	if (peer->shakes == PN_STREAM_DONE) {
 		peer->tls = TOLD_SECURE;
+		peer->is_silent = true;
+	}
 	return peer->shakes;
 }
 

@@ -25,6 +25,7 @@ struct told_peer {
 	bool is_deaf;             /* writing fails */
 	bool is_full;             /* takes nothing now */
 	enum told_tls tls;
+	bool is_silent;           /* it said nothing since its handshake */
 	bool has_shaken;          /* how the handshake ends is known */
 	enum pn_stream_result shakes;
 
