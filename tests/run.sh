@@ -180,7 +180,7 @@ run_part() {
 	conversation) python3 tests/conversation/run.py --build "$plain" ;;
 	conversation-asan) python3 tests/conversation/run.py --build "$sanitized" ;;
 	authentication) python3 tests/authentication/run.py --build "$sanitized" ;;
-	attacks) python3 tests/attacks/run.py --build "$plain" ;;
+	attacks) python3 tests/attacks/run.py --build "$sanitized" $([ $long = yes ] && echo --long) ;;
 	model) model ;;
 	model-asan) python3 tests/model/run.py --build "$sanitized" --commands "$(figure 30000 200000)" ;;
 	large) python3 tests/large/run.py --build "$plain" --messages "$(figure 60000 1000000)" \
@@ -212,8 +212,8 @@ needs() { # whether one of the wanted parts runs on that build
 	local part
 	for part in "${parts[@]}"; do
 		case $part:$1 in
-		*-asan:asan | fuzz-replay:asan | modules:asan | authentication:asan | queue:asan | policy:asan | fuzz:fuzz) return 0 ;;
-		*-asan:gcc | fuzz-replay:gcc | modules:gcc | authentication:gcc | queue:gcc | fuzz:gcc) ;;
+		*-asan:asan | fuzz-replay:asan | modules:asan | authentication:asan | attacks:asan | queue:asan | policy:asan | fuzz:fuzz) return 0 ;;
+		*-asan:gcc | fuzz-replay:gcc | modules:gcc | authentication:gcc | attacks:gcc | queue:gcc | fuzz:gcc) ;;
 		*:gcc) return 0 ;;
 		esac
 	done

@@ -3,9 +3,12 @@
 #include "policy/state.h"
 
 #include <postern/route.h>
+#include <postern/text.h>
 #include <postern/transaction.h>
 
+#include "base/utf8.h"
 #include "delivery/route.h"
+#include "mail/keyword.h"
 
 enum { MAILBOX_NAME_MAX = 255 };
 
@@ -78,6 +81,20 @@ static const struct pn_stage_call *check_delivery(lua_State *lua)
 	return call;
 }
 
+bool policy_is_mailbox_name(struct pn_slice text)
+{
+	uint32_t code_point;
+
+	while (text.size > 0) {
+		size_t size = pn_utf8_next(text, &code_point);
+
+		if (size == 0 || pn_utf8_is_control(code_point))
+			return false;
+		text = pn_slice_behind(text, size);
+	}
+	return true;
+}
+
 static int recipient_set_mailbox(lua_State *lua)
 {
 	const struct pn_stage_call *call = check_delivery(lua);
@@ -85,9 +102,27 @@ static int recipient_set_mailbox(lua_State *lua)
 
 	luaL_argcheck(lua, mailbox.size > 0 && mailbox.size <= MAILBOX_NAME_MAX, 2,
 	              "the name of a mailbox has 1 to 255 bytes");
+	luaL_argcheck(lua, policy_is_mailbox_name(mailbox), 2,
+	              "the name of a mailbox is UTF-8 without controls");
 	if (!policy_is_shadow(lua))
 		pn_recipient_set_mailbox(call->recipient, mailbox);
 	return 0;
+}
+
+/* "\\Seen $Junk" */
+static bool are_flags(struct pn_slice words)
+{
+	while (words.size > 0) {
+		struct pn_slice word = pn_slice_cut(&words, ' ');
+
+		if (word.size > 0 && word.data[0] == '\\')
+			word = pn_slice_behind(word, 1);
+		else if (word.size == 0)
+			continue;
+		if (!pn_keyword_is_valid(word))
+			return false;
+	}
+	return true;
 }
 
 static int recipient_set_flags(lua_State *lua)
@@ -96,6 +131,9 @@ static int recipient_set_flags(lua_State *lua)
 	struct pn_slice flags = policy_check_slice(lua, 2);
 
 	luaL_argcheck(lua, flags.size <= MAILBOX_NAME_MAX, 2, "flags have at most 255 bytes");
+	luaL_argcheck(lua, are_flags(flags), 2,
+	              "flags are \\Seen and the like, and keywords: letters, digits, - _ . $ and "
+	              "the like");
 	if (!policy_is_shadow(lua))
 		pn_recipient_set_flags(call->recipient, flags);
 	return 0;

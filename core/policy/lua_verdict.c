@@ -150,6 +150,8 @@ static int verdict_quarantine(lua_State *lua)
 	verdict = push_verdict(lua, PN_VERDICT_QUARANTINE);
 	if (!lua_isnil(lua, 1))
 		take_text(lua, 1, "the mailbox", verdict);
+	luaL_argcheck(lua, policy_is_mailbox_name(pn_slice_of(verdict->text)), 1,
+	              "the name of a mailbox is UTF-8");
 	return 1;
 }
 

@@ -305,4 +305,7 @@ void policy_push_slice(lua_State *lua, struct pn_slice slice);
 /* The string at `index` as a slice that lives as long as the string. Numbers are converted. */
 struct pn_slice policy_check_slice(lua_State *lua, int index);
 
+/* lua_recipient.c: UTF-8 without controls; nobody could open any other mailbox. */
+bool policy_is_mailbox_name(struct pn_slice name);
+
 #endif

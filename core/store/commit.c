@@ -7,6 +7,7 @@
 #include <postern/store.h>
 #include <postern/text.h>
 
+#include "mail/keyword.h"
 #include "session/ticket.h"
 #include "store/account.h"
 #include "store/watch.h"
@@ -88,6 +89,35 @@ static void set_quota(struct commit_box *box)
 	}
 }
 
+static bool keywords_are_valid(const struct pn_flags *flags)
+{
+	for (size_t i = 0; i < flags->keyword_count; i++) {
+		if (!pn_keyword_is_valid(flags->keywords[i]))
+			return false;
+	}
+	return true;
+}
+
+/* No store has what is no keyword, whoever asked for it. */
+static void clean_keywords(struct commit_box *box)
+{
+	for (size_t i = 0; i < box->commit.mutation_count; i++) {
+		struct pn_flags *flags = &box->mutations[i].flags;
+		struct pn_slice *kept;
+		size_t count = 0;
+
+		if (keywords_are_valid(flags))
+			continue;
+		kept = PN_ARENA_ARRAY(box->arena, flags->keyword_count, struct pn_slice);
+		for (size_t at = 0; at < flags->keyword_count; at++) {
+			if (pn_keyword_is_valid(flags->keywords[at]))
+				kept[count++] = flags->keywords[at];
+		}
+		flags->keywords = kept;
+		flags->keyword_count = count;
+	}
+}
+
 void pn_store_commit(const struct pn_account *account, struct pn_commit *commit,
                      struct pn_ticket ticket)
 {
@@ -96,6 +126,7 @@ void pn_store_commit(const struct pn_account *account, struct pn_commit *commit,
 	box->account = *account;
 	box->ticket = ticket;
 	set_quota(box);
+	clean_keywords(box);
 	account->entries->commit(account->state, commit);
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attacks on the wire, as tables; prints "ok NAME" or "not ok NAME", and counts.
 
-    tests/attacks/run.py --build DIR [smuggling …]
+    tests/attacks/run.py --build DIR [--long] [smuggling | injection …]
 """
 
 import argparse
@@ -10,14 +10,16 @@ import os
 import sys
 import traceback
 
+import injection
 import smuggling
 
-PARTS = {"smuggling": smuggling.run}
+PARTS = {"smuggling": smuggling.run, "injection": injection.run}
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build/gcc")
+    parser.add_argument("--long", action="store_true")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     good = True
@@ -25,7 +27,7 @@ def main():
         if arguments.names and name not in arguments.names:
             continue
         try:
-            good = run(os.path.abspath(arguments.build)) and good
+            good = run(os.path.abspath(arguments.build), arguments.long) and good
         except Exception:  # a part that cannot go on has failed
             print("".join("#   " + line for line in traceback.format_exc().splitlines(keepends=True)), end="")
             print(f"not ok {name}", flush=True)

@@ -83,8 +83,15 @@ class World:
             found = []
             _, names = client.list()
             for line in names:
-                name = re.search(rb' "?([^" ]+)"?$', line).group(1).decode()
-                client.select(name, readonly=True)
+                if isinstance(line, tuple):
+                    name = line[1]
+                elif line:
+                    name = re.fullmatch(rb'\([^)]*\) "/" ("(?:[^"\\]|\\.)*"|[^" ]+)', line).group(1).strip(b'"')
+                    name = re.sub(rb"\\(.)", rb"\1", name)
+                else:
+                    continue  # what follows a literal
+                quoted = re.sub(r'(["\\])', r"\\\1", name.decode())
+                check(client.select(f'"{quoted}"', readonly=True)[0] == "OK", f"the mailbox {name!r} cannot be opened")
                 _, parts = client.fetch("1:*", "(BODY.PEEK[])")
                 found += [part[1] for part in parts if isinstance(part, tuple)]
             return found

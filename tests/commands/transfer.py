@@ -238,7 +238,7 @@ class Transfers:
             file.write("From MAILER-DAEMON Fri Jul 14 02:40:00 2017\nSubject: DON'T DELETE THIS MESSAGE -- "
                        "FOLDER INTERNAL DATA\nX-IMAP: 1500000001 0000000099\nStatus: RO\n\ninternal\n\n")
             file.write("From a@b.test Fri Jul 14 02:40:00 2017\nX-UID: 7\nStatus: RO\n"
-                       "X-Status: AF\nX-Keywords: $Label1 Work\n" + message(1) + "\n")
+                       "X-Status: AF\nX-Keywords: $Label1 a(b c)d x\"y ü a\x01b Work\n" + message(1) + "\n")
             file.write("From a@b.test Fri Jul 14 02:41:00 2017 +0200\nStatus: O\n" + message(2) + "\n")
             file.write("From a@b.test  Fri Jul 14 02:42:00 2017\nX-Mozilla-Status: 0005\n" + quoted + "\n")
             file.write("From - Fri Jul 14 02:42:00 2017\nX-Mozilla-Status: 0009\n" + message(9) + "\n")

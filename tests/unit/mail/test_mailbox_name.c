@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include <postern/mailbox_name.h>
+#include <postern/store.h>
 
+#include "mail/keyword.h"
 #include "mail/mbox_fields.h"
 
 #include "suites.h"
@@ -148,6 +150,23 @@ START_TEST(fields_of_mbox_files_are_known)
 }
 END_TEST
 
+START_TEST(keywords_are_atoms_of_64_bytes)
+{
+	char word[PN_KEYWORD_MAX + 1];
+
+	memset(word, 'x', sizeof(word));
+	ck_assert(pn_keyword_is_valid(pn_slice_make(word, PN_KEYWORD_MAX)));
+	ck_assert(!pn_keyword_is_valid(pn_slice_make(word, PN_KEYWORD_MAX + 1)));
+	ck_assert(!pn_keyword_is_valid(PN_SLICE("")));
+	for (int byte = 0; byte < 256; byte++) {
+		bool is_atom = byte > ' ' && byte < 0x7f && strchr("(){%*\"\\]", byte) == NULL;
+
+		word[1] = (char)byte;
+		ck_assert_int_eq(pn_keyword_is_valid(pn_slice_make(word, 3)), is_atom);
+	}
+}
+END_TEST
+
 Suite *mailbox_name_suite(void)
 {
 	Suite *suite = suite_create("mailbox_name");
@@ -160,6 +179,7 @@ Suite *mailbox_name_suite(void)
 	tcase_add_test(cases, bytes_that_are_no_utf8_are_not_lost);
 	tcase_add_test(cases, a_buffer_that_is_full_is_told);
 	tcase_add_test(cases, fields_of_mbox_files_are_known);
+	tcase_add_test(cases, keywords_are_atoms_of_64_bytes);
 	suite_add_tcase(suite, cases);
 	return suite;
 }
