@@ -14,6 +14,7 @@ import ssl
 import struct
 import subprocess
 import threading
+import unicodedata
 
 from world import Client, World, check, Failure
 from gateway import free_ports
@@ -592,6 +593,19 @@ def look_at_log(world):
     return count
 
 
+def look_at_history(world, texts):
+    """What operators are shown of messages, on their terminals."""
+    for text in texts:
+        found = re.search(rb"\(Postern\) with [A-Z0-9]+ id ([a-z0-9]{20})", text)
+        done = subprocess.run([os.path.join(world.gateway.build, "postern"), "explain", found.group(1).decode(), "--config",
+                               world.gateway.config], capture_output=True, timeout=60, check=False)
+        said = done.stdout.decode()
+        check(done.returncode == 0 and said, f"explain: {done.stderr!r}")
+        for line in said.split("\n"):
+            check(len(line.splitlines()) <= 1 and not any(unicodedata.category(each) in ("Cc", "Zl", "Zp", "Cf") for each in line),
+                  f"explain shows {line!r}")
+
+
 def subsequence(names, of):
     left = iter(of)
     return all(name in left for name in names)
@@ -621,10 +635,10 @@ def run(build, is_long=False):
     harsh = Peer(rules=harsh_rules(words))
     reserved = free_ports(["proxied"])["proxied"]
     world = World(build, policy=POLICY, harsh=harsh, zone=zone(),
-                  mx='max_errors = 1000, vrfy = "on", expn = true, authentication = "offered", plaintext_login = "loopback", '
+                  mx='max_errors = 1000, soft_errors = 1000, vrfy = "on", expn = true, authentication = "offered", plaintext_login = "loopback", '
                      'xclient_networks = { "127.0.0.0/8" }, xforward_networks = { "127.0.0.0/8" }, etrn_networks = { "127.0.0.0/8" }, '
                      'max_login_failures = 1000',
-                  submission="max_errors = 1000, max_login_failures = 1000", pop3="max_login_failures = 1000",
+                  submission="max_errors = 1000, soft_errors = 1000, max_login_failures = 1000", pop3="max_login_failures = 1000",
                   more=f'listen {{ "127.0.0.1:{reserved}", to = "mx", proxies = {{ "127.0.0.0/8" }} }}\n')
     world.words, world.proxied = words, reserved
     world.certificates = Certificates(world.temporary)
@@ -663,6 +677,8 @@ def run(build, is_long=False):
             for line in (line for lines in peer.dialogues for line in lines if line.startswith("> ")):
                 check(COMMANDS.match(line), f"a server was told {line!r}")
         events = look_at_log(world)
+        ugly = [b"case-%06d-" % number for number, (_, payload) in enumerate(cases) if payload in ("ESC", "C0", "NEL", "U+2028", "JSON")]
+        look_at_history(world, [text for text in stored if any(tag in text for tag in ugly)][:None if is_long else 30])
     finally:
         world.close()
     for name in SINKS:

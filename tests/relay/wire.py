@@ -6,7 +6,7 @@ import json
 import smtplib
 
 from world import BODY, check, test
-from peer import OK, Bad, Drop, Part, USUAL
+from peer import OK, Bad, Clear, Drop, Part, USUAL
 
 
 def most_recipients(count, words):
@@ -144,6 +144,18 @@ def a_server_that_never_offers_what_the_message_needs_is_told_nothing_else(world
                rcpt_options=["NOTIFY=FAILURE"])
     message = world.arrives(peer, f"one@{peer.domain}")
     check(message.mail_parameters == b"" and message.rcpt_parameters == [b""], peer.story())
+
+
+@test
+def what_is_said_in_the_clear_when_tls_has_ended_is_not_heard(world):
+    answers = {"mail": b"250 2.1.0 sender\r\n", "rcpt": b"250 2.1.5 recipient\r\n", "data": b"354 go ahead\r\n",
+               "end": b"250 2.0.0 taken\r\n"}
+    for step, words in [*answers.items(), ("end", b"550 5.7.1 no\r\n")]:
+        peer = world.peer(secure=True, rules={step: [Clear(words), OK]})
+        world.send(f"required.x@{peer.domain}")
+        message = world.arrives(peer, f"required.x@{peer.domain}")
+        check(message.tls is not None and len(peer.dialogues) >= 2, peer.story())
+        check(not world.bounces(f"required.x@{peer.domain}"), "what was said in the clear was believed")
 
 
 @test

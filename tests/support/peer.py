@@ -13,6 +13,7 @@ what is done instead of the usual: one thing for always, or a list whose last th
     Slow(b"…")  the same, one byte each `seconds`
     Silent()    nothing is sent, and what comes is read until the client closes
     Bad(b"…")   these are sent, and are no answer: the client had better not believe it
+    Clear(b"…") TLS is ended, and these follow in the clear; what is heard in the clear is a problem
     Part(n)     only at "data": 354 is said, and after n bytes of the message the connection is closed;
                 with Part(n, b"…") these are said before
 At "empty-data" any thing but OK means that DATA is taken without a recipient, too.
@@ -22,6 +23,7 @@ At "empty-data" any thing but OK means that DATA is taken without a recipient, t
 It runs in threads of its own, a few for a test; bytes and time of each connection are bounded.
 """
 
+import os
 import re
 import socket
 import ssl
@@ -51,6 +53,13 @@ class Silent:
 
 
 class Bad:
+    def __init__(self, text):
+        self.text = text
+
+
+class Clear:
+    """TLS is ended as it should be, and then these bytes are sent in the clear. Nothing but TLS may come."""
+
     def __init__(self, text):
         self.text = text
 
@@ -141,6 +150,8 @@ class Connection:
         if isinstance(thing, Bad):
             self.write(thing.text)
             return False
+        if isinstance(thing, Clear):
+            self.end_tls(thing.text)
         if isinstance(thing, Slow):
             for byte in thing.text:
                 self.client.sendall(bytes([byte]))
@@ -153,6 +164,24 @@ class Connection:
             self.write(thing)
             return thing[:1] in b"23" and step != "starttls"
         return False
+
+    def end_tls(self, text):
+        plain = socket.socket(fileno=os.dup(self.client.fileno()))
+        with plain:
+            self.client.setblocking(False)
+            try:
+                self.client.unwrap()
+            except (OSError, ValueError):
+                pass  # it was said, and is not waited for
+            plain.setblocking(True)
+            plain.settimeout(LIMIT_SECONDS)
+            plain.sendall(text)
+            heard = b""
+            while more := plain.recv(65536):
+                heard += more
+            if heard and heard[:1] not in (b"\x15", b"\x17"):
+                self.peer.problems.append("heard in the clear: %r" % heard)
+        raise Gone
 
     def hello(self, verb, argument):
         words = list(self.peer.extensions)

@@ -233,7 +233,7 @@ struct family {
 static const struct family families[] = {
 	{PROFILE_MX, "", PLAIN, 6, 8},
 	{PROFILE_MX, "", PLAIN | WHOLE, 4, 6},
-	{PROFILE_MX, "", 0, 4, 6},
+	{PROFILE_MX, "", 0, 4, 5},
 	{PROFILE_MX, "", WHOLE, 2, 4},
 	{PROFILE_MX, "EHLO MAIL RCPT", 0, 3, 5},
 	{PROFILE_MX, "EHLO MAIL RCPT", WHOLE, 2, 4},

@@ -390,6 +390,7 @@ static void configure(struct smtp_config *config)
 	config->max_message_size = 1024 * 1024;
 	config->max_recipients = RECIPIENTS_MAX;
 	config->max_errors = UINT32_MAX - 1;
+	config->soft_errors = UINT32_MAX - 1;
 	config->max_login_failures = UINT32_MAX - 1;
 	config->max_commands = UINT32_MAX - 1;
 	config->max_transactions = UINT32_MAX - 1;
