@@ -177,7 +177,7 @@ static void print_event(const json_t *event, FILE *out)
 			char *text = json_dumps(value,
 			                        JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
 
-			fputs(text == NULL ? "?" : text, out);
+			print_text(text, out); /* DEL is not escaped */
 			free(text);
 		}
 		fputc('\n', out);
