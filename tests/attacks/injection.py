@@ -507,15 +507,16 @@ for word in ("add_value", "add_name", "replace_value", "add_after_name", "reject
 
 # ---- what other servers say ----
 
-def answered(name, step, code, lmtp=False):
-    """A server says it where it refuses; what it said is in the report, the log and the history."""
+def answered(name, step, code, server=b"harsh"):
+    """A server says it, mostly where it refuses; what it said is in the report, the log and the history."""
     @sink(f"server, {name}")
     def say(world, number, payload):
         session = Session(world, "submission")
         session.say(b"AUTH PLAIN " + b64(b"\0alice\0postern"))
         text = payload[:2000]
-        world.words[b"u%d@harsh.next.test" % number] = (step, code + text + b"\r\n")
-        session.letter(number, b"<alice@example.test>", b"<u%d@harsh.next.test>" % number)
+        recipient = b"u%d@%s.next.test" % (number, server)
+        world.words[recipient] = (step, code + text + b"\r\n")
+        session.letter(number, b"<alice@example.test>", b"<" + recipient + b">")
         session.end()
 
 
@@ -525,25 +526,45 @@ answered("RCPT, several lines", "rcpt", b"550-5.1.1 first\r\n550 5.1.1 ")
 answered("RCPT, enhanced code", "rcpt", b"550 ")
 answered("DATA", "data", b"550 5.1.0 ")
 answered("end of data", "end", b"550 5.1.0 ")
+answered("LMTP, end of data", "end", b"550 5.1.0 ", b"lmtp")
+answered("banner", "connect", b"220 ")
+answered("banner that refuses", "connect", b"554 ")
+answered("EHLO", "ehlo", b"250-harsh.test\r\n250 ")
+answered("EHLO, name", "ehlo", b"250 ")
+answered("no code", "rcpt", b"")
 
 
 def harsh_rules(words):
     """Rules for the peer: it says the words of a case once, then refuses its recipient in words of its own. Which
-    case it is stands in RCPT; at MAIL the words of the first that refuses there are said."""
+    case it is stands in RCPT; before it the words of the first case are said that has some there."""
     current = threading.local()
 
     def say(step, argument):
-        if step == "mail":
-            names = [name for name, (where, _) in list(words.items()) if where == "mail"]
-            return Drop(words.pop(names[0])[1]) if names else OK
+        if step in ("connect", "ehlo", "mail"):
+            names = [name for name, (where, _) in list(words.items()) if where == step]
+            text = words.pop(names[0])[1] if names else OK
+            return text if step != "mail" or text is OK else Drop(text)
         if step == "rcpt":
             current.name = re.search(rb"<([^>]*)>", argument).group(1)
-            if current.name not in words:
-                return b"550 5.1.1 no such user\r\n"
+            if words.get(current.name, ("",))[0] not in ("rcpt", "data", "end"):
+                return Drop(b"550 5.1.1 no such user\r\n")  # a new connection for the next
         if words.get(current.name, ("",))[0] == step:
             return Drop(words.pop(current.name)[1])
         return OK
-    return {step: say for step in ("mail", "rcpt", "data", "end")}
+    return {step: say for step in ("connect", "ehlo", "mail", "rcpt", "data", "end")}
+
+
+def lmtp_rule(words):
+    """The same for the end of data by LMTP."""
+    answered_before = set()
+
+    def say(_step, recipient):
+        name = recipient.encode()
+        if name in words:
+            answered_before.add(name)
+            return words.pop(name)[1]
+        return b"550 5.1.1 no such user\r\n" if name in answered_before else OK
+    return say
 
 
 # ---- what came of it ----
@@ -641,6 +662,7 @@ def run(build, is_long=False):
                   submission="max_errors = 1000, soft_errors = 1000, max_login_failures = 1000", pop3="max_login_failures = 1000",
                   more=f'listen {{ "127.0.0.1:{reserved}", to = "mx", proxies = {{ "127.0.0.0/8" }} }}\n')
     world.words, world.proxied = words, reserved
+    world.peers["lmtp"].rules["end"] = lmtp_rule(words)
     world.certificates = Certificates(world.temporary)
     cases, failures = [], []
     try:
