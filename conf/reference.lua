@@ -53,6 +53,10 @@ proxy_header_deadline = "5s"
 -- It is a duration like "30s" from 10ms to 10m.
 tls_handshake_deadline = "30s"
 
+-- TLS handshakes that are under way in one worker at a time; others wait for their turn, and those that take longer than two seconds make room for them.
+-- It is a whole number from 1 to 100000.
+max_tls_handshakes = 500
+
 -- Bytes a second that a client must take of what it asked for, on average over output_rate_window; one that takes fewer is left.
 -- It is a size like "50M" from 1 to 10M.
 min_output_rate = "100"
@@ -88,6 +92,18 @@ max_commands_per_address = 60000
 -- Networks ("192.0.2.0/24", or "unix") whose clients are not counted by the minute, for example relays of one's own.
 -- It is a list of texts.
 networks_without_rates = { "127.0.0.0/8", "::1", "unix" }
+
+-- A worker whose every turn takes longer than this has too much to do: new connections are turned away (421) until its turns take half of it.
+-- It is a duration like "30s" from 1ms to 10s.
+overload_turn = "100ms"
+
+-- So does one that uses more memory than this, files that it has mapped not counted.
+-- It is a size like "50M" from 1M to 1024G.
+overload_memory = "4G"
+
+-- While a worker has too much to do, or 70 % of its sessions are open, clients that have not logged in get no more time than this for a command.
+-- It is a duration like "30s" from 100ms to 1h.
+hurried_deadline = "30s"
 
 -- A worker that gives no sign of life for so long is ended and replaced.
 -- It is a duration like "30s" from 100ms to 10m.

@@ -56,6 +56,11 @@ const struct pn_option pn_gateway_options[] = {
                            .minimum_text = "10ms", .maximum_text = "10m",
                            .flags = PN_OPTION_RELOADABLE,
                            .summary = "Longest time that a TLS handshake may take."),
+	PN_OPTION_COUNT(struct pn_gateway_settings, max_tls_handshakes, "500", .minimum_text = "1",
+                        .maximum_text = "100000", .flags = PN_OPTION_RELOADABLE,
+                        .summary = "TLS handshakes that are under way in one worker at a time; "
+                                   "others wait for their turn, and those that take longer than "
+                                   "two seconds make room for them."),
 	PN_OPTION_SIZE(struct pn_gateway_settings, min_output_rate, "100", .minimum_text = "1",
                        .maximum_text = "10M", .flags = PN_OPTION_RELOADABLE,
                        .summary = "Bytes a second that a client must take of what it asked for, "
@@ -101,6 +106,22 @@ const struct pn_option pn_gateway_options[] = {
                        .flags = PN_OPTION_RELOADABLE,
                        .summary = "Networks (\"192.0.2.0/24\", or \"unix\") whose clients are not "
                                   "counted by the minute, for example relays of one's own."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, overload_turn, "100ms",
+                           .minimum_text = "1ms", .maximum_text = "10s",
+                           .flags = PN_OPTION_RELOADABLE,
+                           .summary = "A worker whose every turn takes longer than this has too "
+                                      "much to do: new connections are turned away (421) until its "
+                                      "turns take half of it."),
+	PN_OPTION_SIZE(struct pn_gateway_settings, overload_memory, "4G", .minimum_text = "1M",
+                       .maximum_text = "1024G", .flags = PN_OPTION_RELOADABLE,
+                       .summary = "So does one that uses more memory than this, files that it has "
+                                  "mapped not counted."),
+	PN_OPTION_DURATION(struct pn_gateway_settings, hurried_deadline, "30s",
+                           .minimum_text = "100ms", .maximum_text = "1h",
+                           .flags = PN_OPTION_RELOADABLE,
+                           .summary = "While a worker has too much to do, or 70 % of its sessions "
+                                      "are open, clients that have not logged in get no more time "
+                                      "than this for a command."),
 	PN_OPTION_DURATION(struct pn_gateway_settings, watchdog, "20s", .minimum_text = "100ms",
                            .maximum_text = "10m", .flags = PN_OPTION_RELOADABLE,
                            .summary =

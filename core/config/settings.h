@@ -26,6 +26,9 @@ struct pn_gateway_settings {
 	uint32_t max_new_sessions_per_address;  /* in a minute */
 	uint32_t max_commands_per_address;
 	struct pn_text_list networks_without_rates;
+	uint64_t overload_turn;    /* see process/overload.h */
+	uint64_t overload_memory;
+	uint64_t hurried_deadline;
 	uint64_t watchdog;                      /* a worker silent for so long is ended */
 	uint64_t stop_grace;                    /* time sessions get when the gateway stops */
 	uint64_t reload_deadline;
@@ -48,6 +51,7 @@ struct pn_gateway_settings {
 	uint64_t dns_deadline;
 	uint64_t proxy_header_deadline;
 	uint64_t tls_handshake_deadline;
+	uint32_t max_tls_handshakes; /* of one worker */
 	uint64_t min_output_rate; /* bytes a second */
 	uint64_t output_rate_window;
 	uint64_t tls_session_lifetime;

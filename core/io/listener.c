@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 enum {
-	ACCEPTS_PER_TURN = 4,
 	PAUSE_MS = 20,          /* while over its share: another worker takes them */
 	STARVED_PAUSE_MS = 200, /* no descriptors left: sessions must end first */
 };
@@ -24,6 +23,7 @@ struct pn_listener {
 	struct pn_timer *pause;
 	struct pn_listener_events events;
 	int descriptor;
+	bool is_starved; /* and that was said */
 };
 
 static void pause_for(struct pn_listener *listener, uint64_t milliseconds)
@@ -39,18 +39,29 @@ static void pause_ended(void *user)
 	pn_watch_set(listener->watch, PN_WATCH_READ);
 }
 
+/* Those that wait stay in the queue of the socket, and nobody turns in circles for them. */
+static void starved(struct pn_listener *listener, int number)
+{
+	if (!listener->is_starved)
+		pn_log(PN_LOG_WARNING, "accept", "cannot accept: %s", strerror(number));
+	listener->is_starved = true;
+	pause_for(listener, STARVED_PAUSE_MS);
+}
+
 static void connection_waits(void *user, int ready)
 {
 	struct pn_listener *listener = user;
 	const int on = 1;
+	size_t room = 1;
 
 	(void)ready;
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+	for (size_t i = 0; i < room; i++) {
 		struct sockaddr_storage peer;
 		socklen_t size = sizeof(peer);
 		int descriptor;
 
-		if (!listener->events.is_welcome(listener->events.user)) {
+		room = listener->events.room(listener->events.user);
+		if (room == 0) {
 			pause_for(listener, PAUSE_MS);
 			return;
 		}
@@ -60,12 +71,11 @@ static void connection_waits(void *user, int ready)
 		if (descriptor < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			    errno == ENOBUFS) {
-				pn_log(PN_LOG_WARNING, "accept", "cannot accept: %s",
-				       strerror(errno));
-				pause_for(listener, STARVED_PAUSE_MS);
+				starved(listener, errno);
 			}
 			return;
 		}
+		listener->is_starved = false;
 		if (peer.ss_family != AF_UNIX)
 			setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		listener->events.accepted(listener->events.user, descriptor,

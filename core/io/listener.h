@@ -18,8 +18,9 @@ struct pn_listener;
 struct pn_listener_events {
 	/* A connection; the descriptor is the callee's now. */
 	void (*accepted)(void *user, int descriptor, const struct sockaddr *peer);
-	/* Whether this worker wants another one now; false pauses until the next turn or resume. */
-	bool (*is_welcome)(void *user);
+	/* How many this worker takes in this turn; 0 pauses for a moment, or until resume. Asked again after
+	 * each of them. */
+	size_t (*room)(void *user);
 	void *user;
 };
 
@@ -28,7 +29,7 @@ PN_MUST_CHECK enum pn_status pn_listener_new(int descriptor,
 					     struct pn_listener **listener_out,
 					     struct pn_error *error);
 
-/* Asks is_welcome again where it said no. Cheap. */
+/* Asks for room again where there was none. Cheap. */
 void pn_listener_resume(struct pn_listener *listener);
 
 /* Stops accepting; connections that wait in the queue are another worker's. */

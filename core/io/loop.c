@@ -65,6 +65,7 @@ static struct {
 	bool exists;
 	uint64_t turn_start_ns;
 	uint64_t longest_turn_ns;
+	uint64_t shortest_turn_ns;
 } here;
 
 static struct {
@@ -131,10 +132,17 @@ static void run_tasks(uv_idle_t *idle)
 		uv_idle_stop(idle);
 }
 
+/* libuv calls back for sockets while it polls, so a turn begins with the first that is ready. */
+static void note_turn(void)
+{
+	if (here.turn_start_ns == 0)
+		here.turn_start_ns = uv_hrtime();
+}
+
 static void turn_begins(uv_check_t *check)
 {
 	(void)check;
-	here.turn_start_ns = uv_hrtime();
+	note_turn();
 }
 
 static void turn_ends(uv_prepare_t *prepare)
@@ -142,8 +150,11 @@ static void turn_ends(uv_prepare_t *prepare)
 	uint64_t spent = here.turn_start_ns == 0 ? 0 : uv_hrtime() - here.turn_start_ns;
 
 	(void)prepare;
+	here.turn_start_ns = 0;
 	if (spent > here.longest_turn_ns)
 		here.longest_turn_ns = spent;
+	if (spent > 0 && (here.shortest_turn_ns == 0 || spent < here.shortest_turn_ns))
+		here.shortest_turn_ns = spent;
 }
 
 uint64_t pn_loop_longest_turn_ns(void)
@@ -152,6 +163,14 @@ uint64_t pn_loop_longest_turn_ns(void)
 
 	here.longest_turn_ns = 0;
 	return longest;
+}
+
+uint64_t pn_loop_shortest_turn_ns(void)
+{
+	uint64_t shortest = here.shortest_turn_ns;
+
+	here.shortest_turn_ns = 0;
+	return shortest;
 }
 
 /* Memory that is free at the end of the heap stays ours for a moment: an arena that happens to lie
@@ -323,6 +342,14 @@ void pn_timer_set(struct pn_timer *timer, uint64_t milliseconds)
 	uv_ref((uv_handle_t *)&timer->handle);
 }
 
+uint64_t pn_timer_left(const struct pn_timer *timer)
+{
+	uint64_t now = simulated.is_on ? simulated.now_ms : uv_now(&here.loop);
+	uint64_t due = simulated.is_on ? timer->due_ms : timer->fires_ms;
+
+	return (simulated.is_on ? timer->is_set : timer->is_on) && due > now ? due - now : 0;
+}
+
 void pn_timer_stop(struct pn_timer *timer)
 {
 	stop_simulated(timer);
@@ -394,6 +421,7 @@ static void watch_ready(uv_poll_t *handle, int status, int events)
 	struct pn_watch *watch = (struct pn_watch *)handle;
 	int ready = 0;
 
+	note_turn();
 	/* An error on the descriptor is found by whoever reads or writes it next. */
 	if (status < 0) {
 		ready = watch->events;
@@ -470,6 +498,7 @@ static void waker_woken(uv_async_t *handle)
 {
 	struct pn_waker *waker = (struct pn_waker *)handle;
 
+	note_turn();
 	waker->woken(waker->user);
 }
 

@@ -39,6 +39,7 @@ void pn_task_cancel(struct pn_task *task);
 struct pn_timer;
 struct pn_timer *pn_timer_new(void (*fired)(void *user), void *user);
 void pn_timer_set(struct pn_timer *timer, uint64_t milliseconds); /* again: moves it */
+uint64_t pn_timer_left(const struct pn_timer *timer); /* ms until it fires; 0: it is not set, or due */
 void pn_timer_stop(struct pn_timer *timer);
 void pn_timer_free(struct pn_timer **timer);
 
@@ -78,5 +79,8 @@ bool pn_loop_advance(uint64_t milliseconds, bool only_one);
 
 /* How often the loop turned, and its longest turn in ns since the last call: for metrics. */
 uint64_t pn_loop_longest_turn_ns(void);
+
+/* The shortest one since the last call, 0 where there was none: long where there is always too much to do. */
+uint64_t pn_loop_shortest_turn_ns(void);
 
 #endif

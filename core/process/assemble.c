@@ -497,6 +497,7 @@ static void copy_limits(struct pn_generation *generation,
 	generation->max_hops = settings->max_hops;
 	generation->proxy_header_ms = settings->proxy_header_deadline;
 	generation->tls_handshake_deadline_ms = settings->tls_handshake_deadline;
+	generation->max_handshakes = settings->max_tls_handshakes;
 	generation->max_own_hops = settings->max_own_hops;
 	generation->min_output_rate = (uint32_t)settings->min_output_rate;
 	generation->output_window_ms = settings->output_rate_window;

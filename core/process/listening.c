@@ -7,6 +7,7 @@
 
 #include "base/network.h"
 #include "io/listener.h"
+#include "process/overload.h"
 #include "session/proxied.h"
 #include "session/session.h"
 
@@ -27,7 +28,11 @@ struct listening {
 	size_t proxy_count;
 };
 
-enum { SPARE_DESCRIPTORS = 256 };
+enum {
+	SPARE_DESCRIPTORS = 256,
+	ACCEPTS = 4, /* in a turn */
+	REFUSALS = 64,
+};
 
 static struct listening listenings[PN_MAX_LISTENERS];
 static size_t listening_limit; /* sessions of this worker, in the generation in use */
@@ -107,12 +112,36 @@ static size_t most_sessions(const struct pn_assembly *assembly)
 	                                              : limit.rlim_cur / 2;
 }
 
-static bool is_welcome(void *user)
+/* Whether this worker takes no more, told to the others. */
+static bool is_full(void)
 {
-	size_t own = pn_session_count();
+	bool full = pn_overload_is_on() || pn_session_count() >= listening_limit;
 
+	atomic_store(&pn_worker.slot->counters.is_full, full);
+	return full;
+}
+
+static bool others_have_room(void)
+{
+	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
+		const struct pn_slot *slot = &pn_worker.shared->slots[i];
+
+		if (slot != pn_worker.slot && atomic_load(&slot->pid) != 0 &&
+		    atomic_load(&slot->kind) == PN_WORKER_EDGE &&
+		    atomic_load(&slot->counters.generation) != 0 &&
+		    atomic_load(&slot->counters.is_full) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Where all are full somebody has to say so. */
+static size_t room(void *user)
+{
 	(void)user;
-	return own < listening_limit && !is_over_share(own);
+	if (is_full())
+		return others_have_room() ? 0 : REFUSALS;
+	return is_over_share(pn_session_count()) ? 0 : ACCEPTS;
 }
 
 /* Only those say whom they speak for that the configuration trusts. */
@@ -145,7 +174,9 @@ static void accepted(void *user, int descriptor, const struct sockaddr *peer)
 		.tls_allowed = listening->tls == PN_LISTEN_STARTTLS,
 	};
 
-	if (is_proxy(listening, peer))
+	if (is_full())
+		pn_session_turn_away(&connection, "too busy, come again later");
+	else if (is_proxy(listening, peer))
 		pn_proxied_accept(&connection);
 	else
 		pn_session_accept(&connection);
@@ -178,7 +209,7 @@ enum pn_status pn_listening_use(const struct pn_assembly *assembly, struct pn_er
 	}
 	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {
 		struct listening *listening = &listenings[i];
-		const struct pn_listener_events events = {accepted, is_welcome, listening};
+		const struct pn_listener_events events = {accepted, room, listening};
 
 		/* What nobody listens to is closed, or its port would stay taken. */
 		if (listening->address != NULL && listening->instance == NULL)
@@ -214,8 +245,14 @@ void pn_listening_drop_unused(void)
 	}
 }
 
+size_t pn_listening_limit(void)
+{
+	return listening_limit;
+}
+
 void pn_listening_resume(void)
 {
+	(void)is_full();
 	for (size_t i = 0; i < PN_MAX_LISTENERS; i++) {
 		if (listenings[i].listener != NULL)
 			pn_listener_resume(listenings[i].listener);

@@ -35,6 +35,7 @@ struct pn_counters {
 	_Atomic uint64_t sessions_open;
 	_Atomic uint64_t sessions_total;
 	_Atomic uint64_t turned_away;
+	_Atomic uint64_t is_full; /* it turns connections away, unless others take them */
 	_Atomic uint64_t messages_accepted;
 	_Atomic uint64_t tickets_open;
 	_Atomic uint64_t longest_turn_us;

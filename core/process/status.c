@@ -227,6 +227,8 @@ void pn_metrics_write(const struct pn_shared *shared, struct pn_buffer *out)
 	       offsetof(struct pn_counters, sessions_open), false, out);
 	metric(shared, "turned_away_total", "counter", "Connections that were closed at once.",
 	       offsetof(struct pn_counters, turned_away), false, out);
+	metric(shared, "workers_full", "gauge", "Workers that take no more sessions.",
+	       offsetof(struct pn_counters, is_full), false, out);
 	metric(shared, "sessions_total", "counter", "Sessions accepted.",
 	       offsetof(struct pn_counters, sessions_total), false, out);
 	metric(shared, "messages_accepted_total", "counter", "Messages acknowledged.",

@@ -20,6 +20,7 @@
 #include "io/resolver.h"
 #include "mail/mime.h"
 #include "process/faults.h"
+#include "process/overload.h"
 #include "session/session.h"
 #include "session/ticket.h"
 #include "store/login.h"
@@ -158,6 +159,11 @@ static void beat(void *unused)
 	atomic_store(&counters->longest_turn_us, pn_loop_longest_turn_ns() / 1000);
 	atomic_store(&counters->messages_accepted, pn_session_world.messages_accepted);
 	atomic_store(&counters->turned_away, pn_session_world.turned_away);
+	if (pn_worker.kind == PN_WORKER_EDGE && pn_worker.current != NULL &&
+	    !pn_worker.is_stopping) {
+		pn_overload_look(&pn_worker.current->config->settings, pn_listening_limit());
+		pn_listening_resume();
+	}
 	count_queue();
 	pn_timer_set(heartbeat, HEARTBEAT_MS);
 }
@@ -510,6 +516,7 @@ static void shut_down(void)
 	pn_log_stop();
 	pn_loop_free();
 	pn_file_forget();
+	pn_overload_close();
 	while (key_count > 0) {
 		free(keys[--key_count].path);
 		close(keys[key_count].descriptor);
@@ -539,6 +546,7 @@ int pn_worker_main(enum pn_worker_kind kind, unsigned number, unsigned slot_inde
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getenv("POSTERN_FAULT") != NULL)
 		pn_fault_arm(getenv("POSTERN_FAULT"));
+	pn_overload_open();
 	if (start(&error) != PN_OK) {
 		fprintf(stderr, "postern: %s: %s\n", name, error.text);
 		return 1;

@@ -47,6 +47,7 @@ PN_MUST_CHECK enum pn_status pn_listening_use(const struct pn_assembly *assembly
 void pn_listening_keep_only(const char *first, const char *second); /* closes all others */
 void pn_listening_drop_unused(void); /* closes what the generation in use does not listen to */
 void pn_listening_resume(void);
+size_t pn_listening_limit(void); /* most sessions of this worker */
 void pn_listening_stop(void);
 
 /* bus.c: changes of accounts and of the queue, across workers */

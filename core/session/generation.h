@@ -119,6 +119,7 @@ struct pn_generation {
 
 	struct pn_tls_server *tls; /* certificates; or NULL */
 	uint64_t tls_handshake_deadline_ms;
+	uint32_t max_handshakes;   /* under way at a time, in one worker */
 	uint32_t min_output_rate;  /* bytes a second that clients must take */
 	uint64_t output_window_ms; /* over which that is judged */
 	struct pn_instance *home;  /* the store that has the queue; NULL: there is no store */

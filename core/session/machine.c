@@ -11,6 +11,7 @@
 #include <postern/job.h>
 
 #include "io/log.h"
+#include "session/handshake.h"
 #include "session/proxied.h"
 #include "session/running.h"
 #include "session/ticket.h"
@@ -479,6 +480,20 @@ static bool takes_too_slowly(const struct pn_session *session)
 	return taken == 0 || taken * 1000 < session->generation->min_output_rate * elapsed;
 }
 
+/* Who has logged in, and who sends a message, has the time that its protocol gives. */
+static bool is_hurried(const struct pn_session *session)
+{
+	return pn_session_world.hurry_ms != 0 && !session->is_client &&
+	       session->identity.size == 0 && session->next == PN_NEXT_LINE;
+}
+
+static uint64_t input_deadline(const struct pn_session *session)
+{
+	uint64_t most = pn_session_world.hurry_ms;
+
+	return is_hurried(session) && most < session->deadline_ms ? most : session->deadline_ms;
+}
+
 static void set_deadline(struct pn_session *session)
 {
 	bool waits_for_client =
@@ -496,7 +511,7 @@ static void set_deadline(struct pn_session *session)
 		pn_timer_stop(session->deadline);
 		session->needs_deadline = true;
 	} else if (session->needs_deadline) {
-		pn_timer_set(session->deadline, session->deadline_ms);
+		pn_timer_set(session->deadline, input_deadline(session));
 		session->needs_deadline = false;
 	}
 }
@@ -826,6 +841,7 @@ void pn_session_abort(struct pn_session *session, enum pn_close_reason reason)
 	if (session->stream != NULL)
 		pn_stream_want(session->stream, false, false);
 	pn_limits_forget(session);
+	pn_handshake_forget(session);
 	if (other != NULL) {
 		session->spliced = NULL;
 		other->spliced = NULL;
@@ -856,6 +872,17 @@ void pn_session_raise(struct pn_session *session, const struct pn_session_event_
 	if (session->phase == PN_PHASE_RUNNING &&
 	    (session->next == PN_NEXT_LINE || session->next == PN_NEXT_ANSWER_OR_LINE))
 		pn_task_queue(&session->task);
+}
+
+void pn_sessions_hurry(void)
+{
+	for (struct pn_session *session = sessions.first; session != NULL;
+	     session = session->next_session) {
+		if (session->phase == PN_PHASE_RUNNING && session->output_since_ms == 0 &&
+		    is_hurried(session) && wants_input(session) &&
+		    pn_timer_left(session->deadline) > pn_session_world.hurry_ms)
+			pn_timer_set(session->deadline, pn_session_world.hurry_ms);
+	}
 }
 
 void pn_sessions_stop(void)

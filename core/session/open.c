@@ -11,6 +11,7 @@
 #include "io/loop.h"
 #include "io/log.h"
 #include "io/tls.h"
+#include "session/handshake.h"
 #include "session/ticket.h"
 
 #include <errno.h>
@@ -94,6 +95,7 @@ void pn_session_connect_late(struct pn_session *session)
 	enum pn_status status = pn_fail_with(
 		PN_TIMEOUT, &error, "cannot connect to %s: no answer in time", session->peer);
 
+	pn_handshake_forget(session);
 	session->input_ended = true;
 	run_open(session, PN_ANSWER_CONNECT, status, NULL, &error);
 }
@@ -173,62 +175,6 @@ void pn_session_secured(struct pn_session *session, bool is_up, const char *why)
 	else
 		ask_stage(session, PN_STAGE_CONNECTION_SECURED,
 		          session->tls_at_once ? secured_at_once : secured_judged);
-}
-
-void pn_session_continue_handshake(struct pn_session *session)
-{
-	char why[256];
-
-	switch (pn_stream_handshake(session->stream)) {
-	case PN_STREAM_AGAIN:
-		return;
-	case PN_STREAM_DONE:
-		pn_timer_stop(session->deadline);
-		session->needs_deadline = true;
-		pn_session_secured(session, true, NULL);
-		return;
-	case PN_STREAM_END:
-	case PN_STREAM_BROKEN:
-		pn_session_secured(session, false, pn_tls_error_text(why, sizeof(why)));
-		return;
-	}
-}
-
-void pn_session_start_handshake(struct pn_session *session)
-{
-	struct ssl_st *ssl;
-	char why[256];
-
-	/* RFC 3207 section 6: what was sent in the clear before TLS must not act after it. */
-	if (session->input.size > 0) {
-		struct pn_event *event = pn_session_event(session, PN_LOG_WARNING, "tls");
-
-		pn_event_text(event, "text", PN_SLICE("bytes were sent before the TLS handshake"));
-		pn_event_send(&event);
-		pn_session_abort(session, PN_CLOSE_TROUBLE);
-		return;
-	}
-	if (!pn_session_flush(session)) {
-		pn_session_abort(session, PN_CLOSE_TROUBLE);
-		return;
-	}
-	if (session->output.size > session->output_done) {
-		/* The go-ahead is still on its way; socket_ready comes back here through act(). */
-		pn_stream_want(session->stream, false, true);
-		return;
-	}
-	session->phase = PN_PHASE_HANDSHAKE;
-	session->output_since_ms = 0;
-	session->tls_allowed = false;
-	ssl = session->is_client ? pn_tls_connect_to(session->tls_target)
-	                         : pn_tls_accept(session->tls_service);
-	if (ssl == NULL) {
-		pn_session_secured(session, false, pn_tls_error_text(why, sizeof(why)));
-		return;
-	}
-	pn_stream_set_tls(session->stream, ssl);
-	pn_timer_set(session->deadline, session->generation->tls_handshake_deadline_ms);
-	pn_session_continue_handshake(session);
 }
 
 /* Without a session, and so without much work: a client that waits for a greeting has said nothing

@@ -85,6 +85,12 @@ struct pn_session {
 	struct pn_session *next_session;
 	struct pn_session *spliced;
 
+	/* In the phase of the handshake: handshake.c. */
+	void *handshake_line;
+	struct pn_session *handshake_next;
+	struct pn_session **handshake_link;
+	uint64_t handshake_began_ms;
+
 	/* What the module asked for. */
 	enum pn_next next;
 	size_t line_limit;
@@ -116,6 +122,7 @@ struct pn_session {
 	bool is_rated;         /* its commands are counted by the minute */
 	bool is_delayed;       /* nothing is done for the client until its deadline has passed */
 	bool has_turn;         /* its next line has waited already */
+	bool has_begun_handshake;
 	bool was_opened;       /* the protocol's `open` was called */
 	bool is_early_talker;
 	uint32_t raised;       /* events that wait, bits of enum pn_event_kind */
@@ -163,6 +170,8 @@ struct pn_session_world {
 	unsigned worker_number;
 	uint32_t (*count)(uint64_t key, int change); /* returns the sum over workers; see limits.h */
 	void (*session_ended)(void); /* room for another */
+	uint64_t hurry_ms; /* longest wait for input of who is not known; 0: as they said */
+
 	/* Counted here, shown by the process layer. */
 	uint64_t messages_accepted;
 	uint64_t turned_away; /* connections that became no session */
@@ -195,6 +204,7 @@ void pn_session_raise(struct pn_session *session, const struct pn_session_event_
 /* All sessions: their number, and "the gateway stops" to each; later their end. */
 size_t pn_session_count(void);
 void pn_sessions_stop(void);
+void pn_sessions_hurry(void); /* those that wait for input already wait no longer than the new ones */
 void pn_sessions_end(void);
 void pn_sessions_free(void); /* those that ended: at the end of the process */
 
@@ -218,10 +228,6 @@ void pn_session_close(struct pn_session *session, enum pn_close_reason reason);
 void pn_session_abort(struct pn_session *session, enum pn_close_reason reason);
 bool pn_session_flush(struct pn_session *session); /* false: the connection broke */
 void pn_session_settle(struct pn_session *session);
-
-/* tls_phase.c */
-void pn_session_start_handshake(struct pn_session *session);
-void pn_session_continue_handshake(struct pn_session *session);
 
 /* splice.c */
 void pn_session_splice_ready(struct pn_session *session, int events);

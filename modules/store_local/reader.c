@@ -219,7 +219,8 @@ enum pn_status local_body_read(void *instance, struct pn_store_call *call,
 	result->total_size = row.size;
 	if (status == PN_OK)
 		return PN_OK;
-	set_aside(store, request->body, call->error.text);
+	if (status != PN_LIMIT)
+		set_aside(store, request->body, call->error.text);
 	return PN_FAILED;
 }
 

@@ -134,7 +134,8 @@ enum pn_status segment_create(struct local_store *store, bool is_large, struct s
 	return status;
 }
 
-/* Opens one for reading and finds its salt in either copy of the header. */
+/* Opens one for reading and finds its salt in either copy of the header. PN_LIMIT: not now, and
+ * nothing is wrong with it. */
 enum pn_status segment_open(const struct local_store *store, uint64_t id, int *descriptor_out,
                             uint64_t *salt_out, struct pn_error *error)
 {
@@ -144,8 +145,12 @@ enum pn_status segment_open(const struct local_store *store, uint64_t id, int *d
 	uint8_t checksum[CHECKSUM_SIZE];
 	enum pn_status status = PN_OK;
 
-	if (descriptor < 0)
+	if (descriptor < 0) {
+		bool is_for_now = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+
 		status = pn_fail_errno(error, errno, "cannot open the segment %s", path);
+		status = is_for_now ? PN_LIMIT : status;
+	}
 	for (int copy = 0; copy < 2 && status == PN_OK; copy++) {
 		status = file_read(descriptor, &header, sizeof(header),
 		                   (uint64_t)copy * (SEGMENT_HEADER_SIZE / 2), path, error);

@@ -715,6 +715,7 @@ void gate_set_up(void)
 		.home = &store_instance,
 		.relay = "",
 		.tls_handshake_deadline_ms = 30 * 1000,
+		.max_handshakes = 100,
 		.session_limits = {.per_address = 100, .per_account = 100, .per_tenant = 100},
 		.queue = {.lifetime_ms = 432000000, .bounce_lifetime_ms = 432000000},
 		.max_header_size = 64 * 1024,

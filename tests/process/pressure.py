@@ -3,14 +3,21 @@
 address here: they come through a balancer that says so (PROXY protocol)."""
 
 import base64
+import imaplib
+import mmap
+import os
 import re
+import resource
 import select
 import socket
 import ssl
+import struct
+import subprocess
 import time
 import urllib.request
 
-from support import DOMAIN, PASSWORD, check, edges, edit, postern, wait_for
+from support import (DOMAIN, HERE, PASSWORD, check, connect, edges, edit, log_text, postern, processor_seconds,
+                     send_over, shown_certificate, wait_for)
 
 BEHIND = 'proxies = {{ "127.0.0.1" }}, to'
 WORKER = "banner_worker = true"
@@ -326,3 +333,193 @@ class PressureTests:
         check(bad.line() == "", "it was not closed")
         for each in (bad, slow, good):
             each.close()
+
+    # ---- too much to do ----
+
+    def a_gateway_that_is_full_says_so_at_once(self):
+        gateway = self.gateway(workers=2, tls=True, mx=WORKER, settings="max_sessions = 10")
+        busy = b"421 too busy, come again later\r\n"
+        clients = []
+        for _ in range(20):
+            clients.append(connect(gateway))
+        for port, said in (("mx", busy), ("imap", b"* BYE " + busy[4:]), ("pop3", b"-ERR [SYS/TEMP] " + busy[4:]),
+                           ("submissions", b"")):
+            for _ in range(10):
+                with socket.create_connection(("127.0.0.1", gateway.ports[port]), timeout=60) as line:
+                    with line.makefile("rb") as file:
+                        told = file.read()
+                check(told == said, f"{port}: one more was told {told!r}")
+        check(metric(gateway, "workers_full") == 2, "not both workers are full")
+        for client in clients:
+            check(send_over(client)[0] == 250, "work in hand does not go on")
+        clients.pop().close()
+
+        def is_taken():
+            with socket.create_connection(("127.0.0.1", gateway.ports["mx"]), timeout=60) as line:
+                return line.recv(3) == b"220"
+        wait_for(is_taken, "the place of the one that left")
+        for client in clients:
+            client.close()
+        wait_for(lambda: metric(gateway, "workers_full") == 0, "places")
+
+    def too_much_memory_turns_new_clients_away_until_there_is_less(self):
+        gateway = self.gateway(workers=2, settings='overload_memory = "64G"')
+        client = connect(gateway)
+        check(send_over(client)[0] == 250, "mail before")
+        edit(gateway, '"64G"', '"1M"')
+        check(postern(gateway, "reload").returncode == 0, "reload")
+
+        def greeting():
+            with socket.create_connection(("127.0.0.1", gateway.ports["mx"]), timeout=60) as line:
+                return line.makefile("rb").readline()
+        wait_for(lambda: greeting() == b"421 too busy, come again later\r\n", "a refusal")
+        check(send_over(client)[0] == 250, "work in hand does not go on")
+        edit(gateway, '"1M"', '"64G"')
+        check(postern(gateway, "reload").returncode == 0, "reload")
+        wait_for(lambda: greeting().startswith(b"220 "), "a greeting")
+        wait_for(lambda: metric(gateway, "workers_full") == 0, "all workers to serve")
+        text = log_text(gateway)
+        check("new connections are turned away" in text and "new connections are taken again" in text,
+              "the log does not tell")
+        client.close()
+
+    def when_places_are_scarce_strangers_have_less_time(self):
+        gateway = self.gateway(workers=1, settings='max_sessions = 10\nhurried_deadline = "500ms"')
+        user = connect(gateway, "submission")
+        user.login(f"alice@{DOMAIN}", PASSWORD)
+        sender = connect(gateway)
+        for command in ("MAIL FROM:<a@sender.test>", f"RCPT TO:<alice@{DOMAIN}>", "DATA"):
+            sender.docmd(command)
+        idle = [connect(gateway) for _ in range(4)]
+        # Whoever begins to wait before and after places become scarce.
+        more = [connect(gateway) for _ in range(3)]
+        for client in idle + more:
+            check(client.getreply()[0] == 421, "one that idles was not told to go")
+        check(user.noop()[0] == 250, "who logged in has to go, too")
+        sender.send(b"Subject: x\r\n\r\nhello\r\n.\r\n")
+        check(sender.getreply()[0] == 250, "who sends a message has to go, too")
+        late = connect(gateway)
+        check(late.noop()[0] == 250, "there is no time now")
+        for client in (user, sender, late, *idle, *more):
+            client.close()
+
+    # ---- TLS ----
+
+    def slow_handshakes_make_room_and_hold_up_nobody(self):
+        gateway = self.gateway(workers=1, tls=True, settings=(
+            'max_tls_handshakes = 2\ntls_handshake_deadline = "10m"'))
+        slow = [socket.create_connection(("127.0.0.1", gateway.ports["submissions"]), timeout=60)
+                for _ in range(4)]
+        for line in slow:
+            line.sendall(b"\x16\x03\x01")
+        with connect(gateway) as client:
+            check(send_over(client)[0] == 250, "a client without TLS")
+        check(shown_certificate(gateway), "a client with TLS")
+        gone = 0
+        for line in slow:
+            line.setblocking(False)
+            try:
+                gone += line.recv(1) == b""
+            except ConnectionError:
+                gone += 1
+            except BlockingIOError:
+                pass
+        check(gone >= 3, f"{gone} of four slow ones made room")
+        for line in slow:
+            line.close()
+
+    # ---- descriptors ----
+
+    def without_descriptors_connections_wait_and_the_rest_goes_on(self):
+        gateway = self.gateway(workers=1, store='module "store_local" { as = "local", segment_size = "1M" }',
+                               settings='memory_per_message = "64k"')
+        pid = edges(gateway)[0]
+        client = connect(gateway)
+        message = "From: <a@sender.test>\r\nSubject: x\r\n\r\n" + 4000 * (70 * "x" + "\r\n")
+
+        def send_large():
+            for command in ("MAIL FROM:<a@sender.test>", f"RCPT TO:<alice@{DOMAIN}>"):
+                client.docmd(command)
+            return client.data(message)[0]
+        check(send_large() == 250, "mail before")
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        used = len(os.listdir(f"/proc/{pid}/fd"))
+        highest = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
+        waiting = [socket.create_connection(("127.0.0.1", gateway.ports["mx"]), timeout=60)
+                   for _ in range(highest + 1 - used + 20)]
+        wait_for(lambda: "cannot accept" in log_text(gateway), "the log to tell")
+        begin, before = time.monotonic(), processor_seconds(pid)
+        time.sleep(1)
+        share = (processor_seconds(pid) - before) / (time.monotonic() - begin)
+        check(share < 0.2, f"waiting for descriptors takes {share:.0%} of a processor")
+        check(client.noop()[0] == 250, "an open session is not served")
+        code = send_large()
+        check(code == 250 or 400 <= code < 500, f"mail is answered with {code}")
+        check(log_text(gateway).count("cannot accept") <= 2, "the log tells it again and again")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        for line in waiting:
+            check(line.recv(3) == b"220", "one that waited was not served")
+            line.close()
+        check(send_large() == 250, "mail after")
+        check(edges(gateway)[0] == pid, "the worker died")
+        client.close()
+
+    def each_descriptor_that_is_missing_is_temporary(self):
+        gateway = self.gateway(start=False, workers=1, settings='memory_per_message = "64k"',
+                               store='module "store_local" { as = "local", segment_size = "1M" }')
+        shim = os.path.join(gateway.directory, "descriptors.so")
+        told = gateway.write("told", "\0" * 4096)
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-O1", "-o", shim,
+                        os.path.join(HERE, "descriptors.c"), "-ldl"], check=True)
+        gateway.environment.update(LD_PRELOAD=shim, DESCRIPTORS_FILE=told)
+        gateway.start()
+        pid = edges(gateway)[0]
+        with open(told, "r+b") as file:
+            memory = mmap.mmap(file.fileno(), 4096)
+        large = b"Subject: x\r\n\r\n" + 5000 * (70 * b"x" + b"\r\n")
+        taken = 0
+
+        def use_it():
+            """Mail comes in and is read; everything that is answered is yes, or not now."""
+            nonlocal taken
+            with connect(gateway) as client:
+                for body in (b"Subject: x\r\n\r\nhello\r\n", large):
+                    code, text = client.docmd("MAIL FROM:<a@sender.test>")
+                    if code == 250:
+                        code, text = client.docmd(f"RCPT TO:<alice@{DOMAIN}>")
+                    if code == 250:
+                        code, text = client.data(body)
+                        taken += code == 250
+                    check(code == 250 or 400 <= code < 500, f"mail is answered with {code} {text}")
+                    client.docmd("RSET")
+            client = imaplib.IMAP4("127.0.0.1", gateway.ports["imap"], timeout=60)
+            try:
+                client.login(f"alice@{DOMAIN}", PASSWORD)
+                client.select("INBOX")
+                client.fetch("*", "(BODY[])")
+                client.append("INBOX", None, None, b"Subject: y\r\n\r\nhello\r\n")
+            except imaplib.IMAP4.error as error:
+                check("BAD" not in str(error), f"IMAP says {error}")
+            client.shutdown()
+        use_it()
+        for number in range(1, 60):
+            memory[0:12] = struct.pack("=iii", pid, number, 0)
+            use_it()
+            calls = struct.unpack("=iii", memory[0:12])[2]
+            memory[0:12] = bytes(12)
+            if calls < number:
+                break
+        print(f"# {number - 1} calls make descriptors")
+        check(3 < number < 60, f"{number} calls")
+        before = taken
+        use_it()
+        check(taken == before + 2, "mail after")
+        check(edges(gateway)[0] == pid, "the worker died")
+        check("store.damage" not in log_text(gateway), "what could not be opened is said to be damaged")
+        with imaplib.IMAP4("127.0.0.1", gateway.ports["imap"], timeout=60) as client:
+            client.login(f"alice@{DOMAIN}", PASSWORD)
+            client.select("INBOX", readonly=True)
+            found = len(client.search(None, 'SUBJECT "x"')[1][0].split())
+        check(found >= taken, f"{taken} messages were taken, and {found} are there")
+        memory.close()

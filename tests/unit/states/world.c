@@ -464,6 +464,7 @@ void world_set_up(void)
 		.store_deadline_ms = 60 * 1000,
 		.auth_deadline_ms = 60 * 1000,
 		.tls_handshake_deadline_ms = 60 * 1000,
+		.max_handshakes = 100,
 		.session_limits = {.per_address = 100, .per_account = 100, .per_tenant = 100},
 		.login_limits = {.per_login = 1000000,
 	                         .per_account = 1000000,
