@@ -522,10 +522,10 @@ def case_descriptors(arguments):
             line.close()
         waiting = [line for line in lines if line not in served]
         begin = time.monotonic()
-        first = None
-        while first is None and waiting:
-            ready = select.select(waiting[:900], [], [], 10)[0]
-            first = time.monotonic() - begin if ready else -1
+        poll = select.poll()
+        for line in waiting:
+            poll.register(line, select.POLLIN)
+        first = time.monotonic() - begin if waiting and poll.poll(10000) else None
         for pid in edges:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
         later = 0

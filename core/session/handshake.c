@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TLS handshakes. Each costs as much as a hundred commands, and anybody can ask for one: so they
- * take turns. In a turn of the loop there is time for a few of them, whoever is in the clear never
- * waits for more than that, and where nobody else has anything to do nothing is lost.
+ * take turns. In a turn of the loop there is time for one or two of them: whoever is in the clear
+ * never waits for more than that, and where nobody else has anything to do nothing is lost.
  *
  * So many at a time are under way, as each takes memory; the others wait for their beginning,
  * within the same deadline. One that is slow makes room for them. Loop thread.
@@ -17,8 +17,8 @@
 #include "session/handshake.h"
 
 enum {
-	STEPS_NS = 1000 * 1000, /* for handshakes, in each turn of the loop */
-	PATIENCE_MS = 2000,     /* with one that others wait for */
+	STEPS_NS = 300 * 1000, /* for handshakes, in each turn of the loop: one, as a rule */
+	PATIENCE_MS = 2000,    /* with one that others wait for */
 };
 
 /* A line of sessions, each in one of them at most. */
@@ -87,7 +87,7 @@ static void fail(struct pn_session *session)
 
 static bool has_room(const struct pn_session *session)
 {
-	return session->is_client || handshakes.count < session->generation->max_handshakes;
+	return handshakes.count < session->generation->max_handshakes;
 }
 
 /* Others wait for its place: from here on it has little time. */
@@ -139,18 +139,11 @@ static void step(struct pn_session *session)
 /* The next one to do something for; one that begins only where there is room. */
 static struct pn_session *next_one(void)
 {
-	const struct pn_session *waiting = handshakes.waiting.first;
-	struct pn_session *slow = handshakes.slow.first;
+	struct pn_session *waiting = handshakes.waiting.first;
 
 	if (handshakes.ready.first != NULL)
 		return handshakes.ready.first;
-	if (waiting == NULL)
-		return NULL;
-	if (has_room(waiting))
-		return handshakes.waiting.first;
-	if (slow != NULL)
-		hurry(slow);
-	return NULL;
+	return waiting != NULL && has_room(waiting) ? waiting : NULL;
 }
 
 static void take_turns(struct pn_task *task)
@@ -158,14 +151,12 @@ static void take_turns(struct pn_task *task)
 	uint64_t begin_ns = pn_clock_monotonic_ns();
 	struct pn_session *session;
 
-	while ((session = next_one()) != NULL) {
+	while ((session = next_one()) != NULL && pn_clock_monotonic_ns() - begin_ns < STEPS_NS)
 		step(session);
-		if (pn_clock_monotonic_ns() - begin_ns > STEPS_NS)
-			break;
-	}
-	if (handshakes.ready.first != NULL ||
-	    (handshakes.waiting.first != NULL && has_room(handshakes.waiting.first)))
+	if (session != NULL)
 		pn_task_queue(task);
+	else if (handshakes.waiting.first != NULL && handshakes.slow.first != NULL)
+		hurry(handshakes.slow.first);
 }
 
 void pn_session_continue_handshake(struct pn_session *session)
@@ -205,6 +196,6 @@ void pn_session_start_handshake(struct pn_session *session)
 	session->tls_allowed = false;
 	pn_stream_want(session->stream, false, false);
 	pn_timer_set(session->deadline, session->generation->tls_handshake_deadline_ms);
-	stand_in(&handshakes.waiting, session);
+	stand_in(session->is_client ? &handshakes.ready : &handshakes.waiting, session);
 	pn_task_queue(&handshakes.task);
 }
