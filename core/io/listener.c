@@ -16,6 +16,7 @@
 enum {
 	PAUSE_MS = 20,          /* while over its share: another worker takes them */
 	STARVED_PAUSE_MS = 200, /* no descriptors left: sessions must end first */
+	NOT_SENT_MAX = 256 * 1024,
 };
 
 struct pn_listener {
@@ -92,6 +93,10 @@ enum pn_status pn_listener_new(int descriptor, const struct pn_listener_events *
 		abort();
 	listener->descriptor = descriptor;
 	listener->events = *events;
+	/* Its connections inherit it: what a client does not read would otherwise fill megabytes of
+	 * the machine's memory for each of them before anybody here saw that it is slow. */
+	(void)setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){NOT_SENT_MAX},
+	                 sizeof(int));
 	if (pn_watch_new(descriptor, connection_waits, listener, &listener->watch, error) !=
 	    PN_OK) {
 		free(listener);
