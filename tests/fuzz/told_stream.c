@@ -56,6 +56,7 @@ void told_forget(void)
 
 /* ---- what happens ---- */
 
+/* As with TLS: whoever waits for either direction waits for what the handshake needs. */
 static bool is_readable(const struct told_peer *peer)
 {
 	if (peer->tls == TOLD_SHAKING)
@@ -65,6 +66,8 @@ static bool is_readable(const struct told_peer *peer)
 
 static bool is_writable(const struct told_peer *peer)
 {
+	if (peer->tls == TOLD_SHAKING)
+		return is_readable(peer);
 	return !peer->is_full || peer->is_deaf || peer->is_reset;
 }
 
