@@ -567,7 +567,8 @@ static void set_up(unsigned choices)
 	                                                      : &deliver_smtp_LTX_pn_module};
 	generation = (struct pn_generation){.references = 1,
 	                                    .hostname = "us.example.org",
-	                                    .tls_handshake_deadline_ms = 30 * 1000};
+	                                    .tls_handshake_deadline_ms = 30 * 1000,
+	                                    .max_handshakes = 1};
 	pn_generation_current = &generation;
 	require(deliver_start(&start, &instance.state, &error) == PN_OK);
 }

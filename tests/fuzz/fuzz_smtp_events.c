@@ -183,6 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	gate.config.authentication = first / 3 % 3;
 	gate.config.banner_delay = (first & 64) != 0 ? 1000 : 0;
 	gate.directory_blocks = (first & 128) != 0;
+	gate.handshakes = (second & 128) != 0 ? 1 : 100;
 	if (second % 4 == 0) {
 		/* The limits that end a session. */
 		gate.config.max_errors = 3;

@@ -56,6 +56,12 @@ MORE_EVENTS = (
     b"EHLO a\n\x08" + b"HELP\nEHLO a\n" * 100 + b"\x0f\x05\x08QUIT\n",
     ENVELOPE + b"DATA\n\x12\n.\n\x13",
 )
+# Handshakes that wait for each other.
+SHAKING = (
+    b"EHLO a\nSTARTTLS\n\x00\x03\x00\x03\x01\x00\x0b\x00\x01\x01\x0b\x00EHLO b\n\x01\x02\x0b\x02",
+    b"EHLO a\nSTARTTLS\n\x00\x03\x00\x03\x0c\x04\x01\x01\x0b\x00\x0c\x05\x06\x0c\x06",
+    b"EHLO a\nSTARTTLS\n\x00\x03\x00\x03\x06\x01\x00\x06\x01\x01\x0b\x00EHLO b\n\x13",
+)
 
 
 def unescape(text):
@@ -188,6 +194,8 @@ def smtp_events(directory):
             pending = bytes([profile + 128, 5, 9]) + before + end + b"\x02\x3d" + last
             put(directory, pending + b"\n\x13")
             put(directory, pending + b"\n\x05\x07\x04\x0c\x05\x04\x04")
+    for said in SHAKING:
+        put(directory, bytes([4, 0x85, 0]) + said)
     for said in MORE_EVENTS:
         for chance in (0, 1, 2):
             put(directory, bytes([4 + chance * 64, 5, chance]) + said)

@@ -695,6 +695,7 @@ void gate_set_up(void)
 	start_loop();
 	memset(&gate, 0, sizeof(gate));
 	gate.memory = KEPT_IN_MEMORY;
+	gate.handshakes = 100;
 	started_ms = pn_loop_simulated_ms();
 	memset(random_states, 0, sizeof(random_states));
 	has_discarded = false;
@@ -715,7 +716,6 @@ void gate_set_up(void)
 		.home = &store_instance,
 		.relay = "",
 		.tls_handshake_deadline_ms = 30 * 1000,
-		.max_handshakes = 100,
 		.session_limits = {.per_address = 100, .per_account = 100, .per_tenant = 100},
 		.queue = {.lifetime_ms = 432000000, .bounce_lifetime_ms = 432000000},
 		.max_header_size = 64 * 1024,
@@ -762,6 +762,7 @@ struct gate_client *gate_connect(bool has_tls, bool tls_at_once)
 	require(gate.client_count < GATE_CLIENTS);
 	directory.blocks = gate.directory_blocks;
 	generation.memory_per_message = gate.memory;
+	generation.max_handshakes = gate.handshakes;
 	address.sin_addr.s_addr = htonl(0xc0000201u + (uint32_t)gate.client_count);
 	gate.client_count++;
 	pn_buffer_init(&client->heard, SIZE_MAX / 2);

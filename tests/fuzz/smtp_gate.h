@@ -35,10 +35,11 @@ struct gate_client {
 };
 
 struct gate {
-	struct smtp_config config; /* it, directory_blocks and memory are set before gate_connect */
+	struct smtp_config config; /* it, directory_blocks, memory and handshakes are set before gate_connect */
 	unsigned manner;
 	bool directory_blocks;     /* it is asked in jobs */
 	uint64_t memory;           /* of a message; more goes to the store as it comes */
+	uint32_t handshakes;       /* under way at a time */
 	uint64_t choices;          /* what chance draws from */
 	struct gate_client clients[GATE_CLIENTS];
 	size_t client_count;

@@ -56,7 +56,6 @@ void told_forget(void)
 
 /* ---- what happens ---- */
 
-/* As with TLS: whoever waits for either direction waits for what the handshake needs. */
 static bool is_readable(const struct told_peer *peer)
 {
 	if (peer->tls == TOLD_SHAKING)
@@ -66,8 +65,9 @@ static bool is_readable(const struct told_peer *peer)
 
 static bool is_writable(const struct told_peer *peer)
 {
+	/* What a handshake wants it waits for by itself. */
 	if (peer->tls == TOLD_SHAKING)
-		return is_readable(peer);
+		return false;
 	return !peer->is_full || peer->is_deaf || peer->is_reset;
 }
 
@@ -211,8 +211,10 @@ enum pn_stream_result pn_stream_handshake(struct pn_stream *stream)
 	require(peer->tls == TOLD_SHAKING);
 	if (peer->is_reset)
 		return PN_STREAM_BROKEN;
-	if (!peer->has_shaken)
+	if (!peer->has_shaken) {
+		pn_stream_want(stream, true, false);
 		return PN_STREAM_AGAIN;
+	}
 	if (peer->shakes == PN_STREAM_DONE) {
 		peer->tls = TOLD_SECURE;
 		peer->is_silent = true;
