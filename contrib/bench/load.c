@@ -5,8 +5,9 @@
  * leaves; as soon as it has left, the next one begins. Loopback addresses only.
  *
  *	load -p PORT [-a ADDRESS] [-c SESSIONS] [-m MESSAGES EACH] [-n MESSAGES IN ALL]
- *	     [-s BYTES] [-r RECIPIENTS] [-u ACCOUNTS] [-D DOMAIN] [-d SECONDS] [-P]
+ *	     [-s BYTES] [-r RECIPIENTS] [-u ACCOUNTS] [-D DOMAIN] [-d SECONDS] [-P] [-B MS]
  *
+ * -B: sessions that are turned away or break come again after so long, and end nothing.
  * -P sends MAIL, RCPT and DATA together (pipelining). Recipients are user1 … userACCOUNTS, in
  * turn. A latency is the time from the first byte of MAIL to the end of the reply to the message.
  */
@@ -39,7 +40,7 @@ enum step {
 
 static struct {
 	struct sockaddr_in address;
-	unsigned sessions, messages_each, recipients, accounts, seconds;
+	unsigned sessions, messages_each, recipients, accounts, seconds, rest_ms;
 	unsigned long messages;
 	size_t size;
 	const char *domain;
@@ -56,7 +57,7 @@ static struct {
 static struct {
 	unsigned long given_out, accepted, refused, broken;
 	double *latencies;
-	unsigned open;
+	unsigned open, resting;
 	char first_problem[200];
 } seen;
 
@@ -66,6 +67,7 @@ struct session {
 	unsigned left;            /* messages that this session still sends */
 	unsigned recipients_left; /* replies to RCPT that are still to come */
 	double began;
+	double rests_until; /* 0: it does not */
 	bool is_refused;
 	char commands[COMMANDS_SIZE];
 	size_t commands_size, commands_sent;
@@ -168,7 +170,13 @@ static void end(struct session *session, const char *problem)
 	close(session->descriptor);
 	session->descriptor = -1;
 	seen.open--;
-	if (seen.given_out < wanted.messages && seen.broken < wanted.sessions * 2 + 100)
+	if (problem != NULL && wanted.rest_ms > 0) {
+		session->rests_until = now() + wanted.rest_ms / 1000.0;
+		seen.resting++;
+		return;
+	}
+	if (seen.given_out < wanted.messages &&
+	    (wanted.rest_ms > 0 || seen.broken < wanted.sessions * 2 + 100))
 		start(session);
 }
 
@@ -390,7 +398,7 @@ static void read_arguments(int count, char **arguments)
 	int port = 0;
 	int letter;
 
-	while ((letter = getopt(count, arguments, "p:a:c:m:n:s:r:u:D:d:P")) != -1) {
+	while ((letter = getopt(count, arguments, "p:a:c:m:n:s:r:u:D:d:PB:")) != -1) {
 		unsigned long number = optarg == NULL ? 0 : strtoul(optarg, NULL, 10);
 
 		switch (letter) {
@@ -424,6 +432,9 @@ static void read_arguments(int count, char **arguments)
 		case 'd':
 			wanted.seconds = (unsigned)number;
 			break;
+		case 'B':
+			wanted.rest_ms = (unsigned)number;
+			break;
 		case 'P':
 			wanted.pipelines = true;
 			break;
@@ -439,6 +450,22 @@ static void read_arguments(int count, char **arguments)
 	    wanted.recipients > RECIPIENTS_MAX || wanted.messages == 0) {
 		fputs("usage: load -p PORT …; only loopback, and nothing may be 0\n", stderr);
 		exit(2);
+	}
+}
+
+static void wake(struct session *sessions)
+{
+	static double last; /* looking at all of them takes time */
+	double moment = now();
+
+	if (moment < last + 0.01)
+		return;
+	last = moment;
+	for (unsigned i = 0; i < wanted.sessions && seen.resting > 0; i++) {
+		if (sessions[i].rests_until == 0 || sessions[i].rests_until > moment)
+			continue;
+		seen.resting--;
+		start(&sessions[i]);
 	}
 }
 
@@ -458,12 +485,13 @@ int main(int count, char **arguments)
 	ends = began + wanted.seconds;
 	for (unsigned i = 0; i < wanted.sessions; i++)
 		start(&sessions[i]);
-	while (seen.open > 0 && now() < ends) {
+	while (seen.open + seen.resting > 0 && now() < ends) {
 		struct epoll_event events[EVENTS];
-		int ready = epoll_wait(poller, events, EVENTS, 100);
+		int ready = epoll_wait(poller, events, EVENTS, seen.resting > 0 ? 5 : 100);
 
 		for (int i = 0; i < ready; i++)
 			take_event(events[i].data.ptr, events[i].events);
+		wake(sessions);
 	}
 	report(now() - began, seen.open > 0);
 	return seen.broken > 0 || seen.refused > 0 || seen.open > 0;

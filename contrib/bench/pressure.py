@@ -350,7 +350,7 @@ def case_slow(arguments):
 
 def load(program, gateway, sessions, seconds):
     done = subprocess.run([program, "-p", str(gateway.ports["mx"]), "-c", str(sessions), "-m", "1", "-n",
-                           "10000000", "-d", str(seconds)], capture_output=True, text=True, check=False,
+                           "1000000", "-d", str(seconds), "-B", "100"], capture_output=True, text=True, check=False,
                           timeout=seconds + 60)
     return json.loads(done.stdout)
 
@@ -390,7 +390,8 @@ def case_overload(arguments):
             after = load(program, gateway, 100, 8)["rate"]
             refused = sorted(took for took, word in told if word == b"421")
             tell(case="overload", peak=round(peak), goodput_ratio=round(over["rate"] / peak, 3),
-                 accepted=over["accepted"], turned_away=over["refused"], broken=over["broken"], asked=len(told),
+                 accepted=over["accepted"], turned_away=over["broken"], refused=over["refused"],
+                 load_processors=round(over["load_cpu_s"] / over["seconds"], 2), asked=len(told),
                  of_these_turned_away=len(refused),
                  turned_away_p99_ms=round(1000 * refused[int(len(refused) * 0.99)], 1) if refused else None,
                  normal_after_s=round(normal_after, 2), after_ratio=round(after / peak, 3))
