@@ -538,6 +538,14 @@ module "deliver_smtp" {
 
 }
 
+-- DKIM: whether a domain stands for a message, by its signatures.
+module "dkim" {
+    -- Signatures of a message that are looked at, from the top; of the others the result is policy.
+    -- It is a whole number from 1 to 50.
+    max_signatures = 10,
+
+}
+
 -- Lets clients work with the mail of their accounts by IMAP.
 module "imap" {
     -- Where passwords and tokens are taken without TLS. Mechanisms that give no secret away (SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5) need none, and are offered everywhere.

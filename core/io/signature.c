@@ -17,7 +17,9 @@
 
 enum {
 	RSA_BITS_MIN = 2048,
+	RSA_BITS_LEAST = 1024,
 	RSA_BITS_MAX = 8192,
+	RSA_DER_MAX = 16 * 1024,
 	P256_SIZE = 32,
 	P256_SIGNATURE_SIZE = 2 * P256_SIZE,
 	ED25519_SIZE = 32,
@@ -25,6 +27,11 @@ enum {
 };
 
 struct pn_public_key {
+	EVP_PKEY *key;
+	enum pn_signature_algorithm algorithm;
+};
+
+struct pn_private_key {
 	EVP_PKEY *key;
 	enum pn_signature_algorithm algorithm;
 };
@@ -43,11 +50,11 @@ static const char *reason(char room[WHY_SIZE])
 
 /* ---- keys ---- */
 
-static enum pn_signature_algorithm algorithm_of(EVP_PKEY *key)
+static enum pn_signature_algorithm algorithm_of(EVP_PKEY *key, int least_bits)
 {
 	char group[64] = "";
 
-	if (EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) >= RSA_BITS_MIN &&
+	if (EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) >= least_bits &&
 	    EVP_PKEY_get_bits(key) <= RSA_BITS_MAX)
 		return PN_SIGNATURE_RS256;
 	if (EVP_PKEY_is_a(key, "EC") &&
@@ -58,27 +65,33 @@ static enum pn_signature_algorithm algorithm_of(EVP_PKEY *key)
 }
 
 /* Takes the key, which may be NULL. */
-static enum pn_status wrap(EVP_PKEY *key, struct pn_public_key **key_out, struct pn_error *error)
+static enum pn_status wrap_with(EVP_PKEY *key, int least_bits, struct pn_public_key **key_out,
+                                struct pn_error *error)
 {
 	struct pn_public_key *result;
 	char why[WHY_SIZE];
 
 	if (key == NULL)
 		return pn_fail(error, "this is no public key: %s", reason(why));
-	if (algorithm_of(key) == PN_SIGNATURE_NONE) {
+	if (algorithm_of(key, least_bits) == PN_SIGNATURE_NONE) {
 		EVP_PKEY_free(key);
 		return pn_fail(error,
 		               "this key is neither RSA with %d to %d bits, P-256 nor "
 		               "Ed25519",
-		               RSA_BITS_MIN, RSA_BITS_MAX);
+		               least_bits, RSA_BITS_MAX);
 	}
 	result = calloc(1, sizeof(*result));
 	if (result == NULL)
 		abort();
 	result->key = key;
-	result->algorithm = algorithm_of(key);
+	result->algorithm = algorithm_of(key, least_bits);
 	*key_out = result;
 	return PN_OK;
+}
+
+static enum pn_status wrap(EVP_PKEY *key, struct pn_public_key **key_out, struct pn_error *error)
+{
+	return wrap_with(key, RSA_BITS_MIN, key_out, error);
 }
 
 /* The public key of a PEM block; NULL where it has none. A private one is not taken: it has no
@@ -200,6 +213,29 @@ enum pn_status pn_public_key_ed25519(struct pn_slice bytes, struct pn_public_key
 	            key_out, error);
 }
 
+enum pn_status pn_public_key_rsa_der(struct pn_slice bytes, unsigned least_bits,
+                                     struct pn_public_key **key_out, struct pn_error *error)
+{
+	const unsigned char *at = (const unsigned char *)bytes.data;
+	EVP_PKEY *key;
+
+	if (bytes.size == 0 || bytes.size > RSA_DER_MAX)
+		return pn_fail(error, "this is no RSA key");
+	ERR_clear_error();
+	key = d2i_PUBKEY(NULL, &at, (long)bytes.size);
+	if (key == NULL) {
+		ERR_clear_error();
+		at = (const unsigned char *)bytes.data;
+		key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, (long)bytes.size);
+	}
+	if (key != NULL && !EVP_PKEY_is_a(key, "RSA")) {
+		EVP_PKEY_free(key);
+		return pn_fail(error, "this is no RSA key");
+	}
+	return wrap_with(key, least_bits < RSA_BITS_LEAST ? RSA_BITS_LEAST : (int)least_bits,
+	                 key_out, error);
+}
+
 void pn_public_key_free(struct pn_public_key **key)
 {
 	if (*key == NULL)
@@ -279,4 +315,85 @@ bool pn_public_key_verify(const struct pn_public_key *key, struct pn_slice bytes
 void pn_sha256(struct pn_slice bytes, uint8_t digest_out[32])
 {
 	pn_digest(PN_DIGEST_SHA256, bytes, digest_out);
+}
+
+/* ---- keys of our own ---- */
+
+static int no_passphrase(char *room, int size, int writes, void *unused)
+{
+	(void)room;
+	(void)size;
+	(void)writes;
+	(void)unused;
+	return -1;
+}
+
+enum pn_status pn_private_key_read_pem(struct pn_slice text, struct pn_private_key **key_out,
+                                       struct pn_error *error)
+{
+	BIO *memory = BIO_new_mem_buf(text.data, text.size > INT32_MAX ? 0 : (int)text.size);
+	EVP_PKEY *key;
+	enum pn_signature_algorithm algorithm = PN_SIGNATURE_NONE;
+
+	if (memory == NULL)
+		abort();
+	key = PEM_read_bio_PrivateKey(memory, NULL, no_passphrase, NULL);
+	BIO_free(memory);
+	ERR_clear_error();
+	if (key != NULL)
+		algorithm = algorithm_of(key, RSA_BITS_LEAST);
+	if (algorithm != PN_SIGNATURE_RS256 && algorithm != PN_SIGNATURE_EDDSA) {
+		EVP_PKEY_free(key);
+		return pn_fail(error,
+		               "there is no private key of RSA (%d to %d bits) or Ed25519 in PEM "
+		               "form, or it has a passphrase",
+		               RSA_BITS_LEAST, RSA_BITS_MAX);
+	}
+	*key_out = calloc(1, sizeof(**key_out));
+	if (*key_out == NULL)
+		abort();
+	(*key_out)->key = key;
+	(*key_out)->algorithm = algorithm;
+	return PN_OK;
+}
+
+void pn_private_key_free(struct pn_private_key **key)
+{
+	if (*key == NULL)
+		return;
+	EVP_PKEY_free((*key)->key);
+	free(*key);
+	*key = NULL;
+}
+
+enum pn_signature_algorithm pn_private_key_algorithm(const struct pn_private_key *key)
+{
+	return key->algorithm;
+}
+
+enum pn_status pn_private_key_sign(const struct pn_private_key *key, struct pn_slice bytes,
+                                   struct pn_buffer *out, struct pn_error *error)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	const EVP_MD *digest = key->algorithm == PN_SIGNATURE_RS256 ? EVP_sha256() : NULL;
+	size_t size = (size_t)EVP_PKEY_get_size(key->key);
+	char why[WHY_SIZE];
+	char *room;
+	bool is_right;
+
+	if (context == NULL)
+		abort();
+	if (pn_buffer_reserve(out, size, &room) != PN_OK) {
+		EVP_MD_CTX_free(context);
+		return PN_LIMIT;
+	}
+	ERR_clear_error();
+	is_right = EVP_DigestSignInit(context, NULL, digest, NULL, key->key) == 1 &&
+	           EVP_DigestSign(context, (unsigned char *)room, &size,
+	                          (const unsigned char *)bytes.data, bytes.size) == 1;
+	EVP_MD_CTX_free(context);
+	if (!is_right)
+		return pn_fail(error, "cannot sign: %s", reason(why));
+	out->size += size;
+	return PN_OK;
 }

@@ -40,6 +40,7 @@ struct pn_arguments {
 extern const char *const pn_queue_options[];
 extern const char *const pn_top_options[];
 extern const char *const pn_check_options[];
+extern const char *const pn_sign_options[];
 
 int pn_command_config(const struct pn_arguments *arguments);
 int pn_command_stages(const struct pn_arguments *arguments);
@@ -56,5 +57,6 @@ int pn_command_export(const struct pn_arguments *arguments);
 int pn_command_policy(const struct pn_arguments *arguments);
 int pn_command_top(const struct pn_arguments *arguments);
 int pn_command_check(const struct pn_arguments *arguments);
+int pn_command_sign(const struct pn_arguments *arguments);
 
 #endif

@@ -30,7 +30,8 @@
  *                    sasl.h: terms, names of mechanisms, PN_SASL_NEEDS_TLS; what
  *                    pn_sasl_mechanisms() says is of its session. signature.h.
  *   0.6  2026-11-30  protocol.h: turn_away, delay. check.h: pn_check_start() and what checks look
- *                    their input up with.
+ *                    their input up with; digests of bodies; wants, sign. signature.h:
+ *                    RSA keys in DER, private keys.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H

@@ -22,6 +22,17 @@ struct pn_check_value {
 	struct pn_slice value;
 };
 
+/*
+ * A digest of the body, canonicalized as RFC 6376 section 3.4 has it. What a check wants to know is
+ * named before the body comes, so that it is read once and never kept.
+ */
+struct pn_check_digest {
+	bool is_relaxed;
+	uint64_t limit;      /* canonical bytes that count; UINT64_MAX: all */
+	uint8_t sha256[32];  /* known when the body has ended */
+	uint64_t length;     /* canonical bytes of the whole body, as well */
+};
+
 struct pn_check_input {
 	uint32_t struct_size;
 	int64_t now_ms;                       /* wall clock */
@@ -30,6 +41,8 @@ struct pn_check_input {
 	const struct pn_header *header;       /* or NULL before the message */
 	const struct pn_dns_answer *const *answers;
 	size_t answer_count;
+	const struct pn_check_digest *digests; /* those that it wanted, in that order */
+	size_t digest_count;
 };
 
 struct pn_check_output {
@@ -39,6 +52,18 @@ struct pn_check_output {
 	const struct pn_check_value *facts;      /* with PN_OK */
 	size_t fact_count;
 	struct pn_slice authentication_result;   /* its part of the field (RFC 8601), or "" */
+};
+
+/* What is signed, and how: values say "domain", "selector" and what else the check has options for. */
+struct pn_signing {
+	uint32_t struct_size;
+	int64_t now_ms; /* wall clock */
+	const struct pn_check_value *values;
+	size_t value_count;
+	const struct pn_header *header;
+	struct pn_slice key; /* private, in PEM form */
+	struct pn_check_digest simple; /* of the whole body */
+	struct pn_check_digest relaxed;
 };
 
 struct pn_check {
@@ -51,6 +76,16 @@ struct pn_check {
 	enum pn_status (*run)(const void *config, const struct pn_check_input *input,
 			      struct pn_arena *arena, struct pn_check_output *output,
 			      struct pn_error *error);
+
+	/* The digests of the body that run() wants to see; input->header is there. NULL: none. The rows
+	 * come from the arena. Pure, any thread. */
+	void (*wants)(const void *config, const struct pn_check_input *input, struct pn_arena *arena,
+		      struct pn_check_digest **digests_out, size_t *count_out);
+
+	/* The counterpart: writes the fields that go on top of the message. PN_OK, or PN_FAILED. NULL:
+	 * nothing can be signed. Takes milliseconds of CPU: a job. Any thread. */
+	enum pn_status (*sign)(const struct pn_signing *signing, struct pn_arena *arena,
+			       struct pn_buffer *fields_out, struct pn_error *error);
 };
 
 /* PN_OK with the output, else an error that says why there is none; valid until it returns. */
@@ -58,7 +93,17 @@ typedef void pn_check_done_function(void *user, enum pn_status status,
 				    const struct pn_check_output *output,
 				    const struct pn_error *error);
 
+/* Makes digests of a body that comes in pieces. */
+struct pn_body_digester;
+
 PN_DECLARATIONS_BEGIN
+
+/* Fills in the rows, which stay the caller's, at its end. Linear; keeps nothing of the body but a
+ * few bytes. Any thread. */
+struct pn_body_digester *pn_body_digester_new(struct pn_check_digest *digests, size_t count);
+void pn_body_digester_append(struct pn_body_digester *digester, struct pn_slice bytes);
+/* The body is over; or, with NULL in it, there is nothing. Frees it. */
+void pn_body_digester_end(struct pn_body_digester **digester);
 
 /* A value of the input, or "". Any thread. */
 struct pn_slice pn_check_value_of(const struct pn_check_input *input, struct pn_slice key);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Public keys and what they have signed, by the gateway's OpenSSL: for modules that
- * judge tokens. A key knows its one algorithm, and nothing that a stranger says about a
+ * Keys and what they have signed, by the gateway's OpenSSL: for modules that judge tokens or mail. A key knows its one algorithm, and nothing that a stranger says about a
  * signature can make it another. Any thread.
  */
 #ifndef POSTERN_SIGNATURE_H
 #define POSTERN_SIGNATURE_H
 
+#include <postern/buffer.h>
 #include <postern/error.h>
 #include <postern/types.h>
 
@@ -19,6 +19,7 @@ enum pn_signature_algorithm {
 };
 
 struct pn_public_key;
+struct pn_private_key;
 
 PN_DECLARATIONS_BEGIN
 
@@ -39,6 +40,12 @@ PN_MUST_CHECK enum pn_status pn_public_key_ed25519(struct pn_slice bytes,
 						   struct pn_public_key **key_out,
 						   struct pn_error *error);
 
+/* An RSA key in DER, as SubjectPublicKeyInfo (RFC 5280) or RSAPublicKey (RFC 8017), of `least_bits` (at
+ * least 1,024) to 8,192 bits: those of DKIM may be shorter than others. */
+PN_MUST_CHECK enum pn_status pn_public_key_rsa_der(struct pn_slice bytes, unsigned least_bits,
+						   struct pn_public_key **key_out,
+						   struct pn_error *error);
+
 /* Sets *key to NULL; NULL inside is fine. */
 void pn_public_key_free(struct pn_public_key **key);
 
@@ -50,6 +57,25 @@ bool pn_public_key_verify(const struct pn_public_key *key, struct pn_slice bytes
 
 /* SHA-256 of the bytes. */
 void pn_sha256(struct pn_slice bytes, uint8_t digest_out[32]);
+
+/* ---- keys of our own ---- */
+
+/* An RSA (1,024 to 8,192 bits) or Ed25519 key of a text in PEM form. PN_FAILED: there is none, it is of
+ * another kind, or has a passphrase: nobody is asked. */
+PN_MUST_CHECK enum pn_status pn_private_key_read_pem(struct pn_slice text,
+						     struct pn_private_key **key_out,
+						     struct pn_error *error);
+
+/* Sets *key to NULL; NULL inside is fine. */
+void pn_private_key_free(struct pn_private_key **key);
+
+/* PN_SIGNATURE_RS256 or PN_SIGNATURE_EDDSA. */
+enum pn_signature_algorithm pn_private_key_algorithm(const struct pn_private_key *key);
+
+/* Appends the signature of these bytes. RSA takes a millisecond and more: a job. PN_OK, PN_LIMIT, PN_FAILED. */
+PN_MUST_CHECK enum pn_status pn_private_key_sign(const struct pn_private_key *key,
+						 struct pn_slice bytes, struct pn_buffer *out,
+						 struct pn_error *error);
 
 PN_DECLARATIONS_END
 
