@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { ROUNDS = 2, SIGNATURES_MOST = 50, FACTS_PER_SIGNATURE = 8 };
+enum { ROUNDS = 2, SIGNATURES_MOST = 50, FACTS_PER_SIGNATURE = 8, BEGIN_SIZE = 8 };
 
 enum dkim_result {
 	DKIM_PASS,
@@ -214,13 +214,28 @@ static void put_property(struct pn_buffer *out, const char *name, struct pn_slic
 		(void)!pn_buffer_print(out, " header.%s=%.*s", name, PN_SLICE_ARGS(value));
 }
 
+/* The beginning of b=, which tells signatures apart; of one that is no base64, nothing. */
+static void put_begin(struct pn_buffer *out, struct pn_slice text)
+{
+	size_t size = 0;
+
+	while (size < text.size && size < BEGIN_SIZE) {
+		char byte = text.data[size];
+
+		if (!((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+		      (byte >= '0' && byte <= '9') || byte == '+' || byte == '/' || byte == '='))
+			return;
+		size++;
+	}
+	/* It has signs that want quotes. */
+	if (size > 0)
+		(void)!pn_buffer_print(out, " header.b=\"%.*s\"", (int)size, text.data);
+}
+
 static void put_result(struct pn_buffer *out, const struct verdict *verdict)
 {
 	const struct dkim_signature *signature = &verdict->signature;
-	struct pn_slice begin = signature->value_text;
 
-	if (begin.size > 8)
-		begin.size = 8;
 	(void)!pn_buffer_print(out, "%sdkim=%s", out->size == 0 ? "" : "; ",
 	                       result_name(verdict->result));
 	put_property(out, "d", signature->domain);
@@ -230,9 +245,7 @@ static void put_result(struct pn_buffer *out, const struct verdict *verdict)
 		put_property(out, "a",
 		             signature->algorithm == DKIM_RSA_SHA256 ? PN_SLICE("rsa-sha256")
 		                                                     : PN_SLICE("ed25519-sha256"));
-	/* Base64 has signs that want quotes. */
-	if (begin.size > 0)
-		(void)!pn_buffer_print(out, " header.b=\"%.*s\"", PN_SLICE_ARGS(begin));
+	put_begin(out, signature->value_text);
 }
 
 /* The best of all: one that is right is enough. */

@@ -126,7 +126,7 @@ static bool any_is_client(const struct walk *walk, const struct pn_dns_answer *a
 		char room[INET6_ADDRSTRLEN];
 		uint8_t address[16];
 
-		if (text.size >= sizeof(room))
+		if (text.size == 0 || text.size >= sizeof(room))
 			continue;
 		memcpy(room, text.data, text.size);
 		room[text.size] = '\0';
