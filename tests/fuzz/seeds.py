@@ -47,6 +47,8 @@ MORE_EVENTS = (
     ENVELOPE + b"\x02\x10DATA\n\n.\n\x06\x00\x01EHLO b\n\x03\x01",
     ENVELOPE + b"\x02\x01DATA\n\n.\n\x10\x03\x01\x06\x10\x02\x00\x00\x01EHLO b\n",
     b"\x02\x08EHLO a\nAUTH PLAIN AGFsaWNlAHBvc3Rlcm4=\n\x06\x00\x01\x03\x01EHLO b\n",
+    b"\x02\x08EHLO a\nAUTH PLAIN AGFsaWNlAHBvc3Rlcm4=\n\x13",
+    b"\x02\x08EHLO a\nAUTH PLAIN AGFsaWNlAHBvc3Rlcm4=\n\x13\x03\x01",
     b"\x02\x08EHLO a\nAUTH PLAIN AGFsaWNlAHBvc3Rlcm4=\n\x0c\x06\x03\x01",
     b"\x02\x20EHLO a\nAUTH OAUTHBEARER bixhPWFsaWNlLAFhdXRoPUJlYXJlciB0b2tlbgEB\n\x0c\x06\x03\x01\nNOOP\n",
     b"\x02\x06EHLO a\nMAIL FROM:<>\n\x06\x00\x01\x03\x01\x03\x01EHLO b\n",
