@@ -25,7 +25,10 @@ struct depot depot;
 
 static struct pn_arena *arena;
 static bool is_started;
-static struct pn_stage_call hooks[WAITING_MAX];
+static struct {
+	const struct pn_stage_call *call; /* as long as the ticket is open */
+	struct pn_ticket ticket;
+} hooks[WAITING_MAX];
 static size_t hook_count;
 
 /* ---- time ---- */
@@ -441,7 +444,8 @@ static enum pn_verdict look(void *user, const struct pn_stage_call *call)
 	(void)user;
 	if (!depot.hooks_wait)
 		return PN_VERDICT_CONTINUE;
-	hooks[hook_count++] = *call;
+	hooks[hook_count].call = call;
+	hooks[hook_count++].ticket = call->ticket;
 	return PN_VERDICT_PENDING;
 }
 
@@ -464,8 +468,10 @@ void depot_answer_hooks(void)
 	size_t count = hook_count;
 
 	hook_count = 0;
-	for (size_t i = 0; i < count; i++)
-		(void)pn_hook_answer(&hooks[i], PN_VERDICT_CONTINUE);
+	for (size_t i = 0; i < count; i++) {
+		if (pn_ticket_is_open(hooks[i].ticket))
+			(void)pn_hook_answer(hooks[i].call, PN_VERDICT_CONTINUE);
+	}
 	depot_pass(0);
 }
 
