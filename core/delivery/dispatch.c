@@ -17,7 +17,7 @@
 
 enum {
 	STEPS_PER_TURN = 200,
-	BUSY_DELIVERIES = 100, /* in a tick: others are being served */
+	SERVED_MS = 200,       /* since a delivery: others are being served */
 	PUT_OFF_IN_TICK = 100, /* rows, meanwhile */
 };
 
@@ -550,12 +550,26 @@ static void start(struct attempt *attempt)
 static struct lane *aside;
 static struct lane **last_aside = &aside;
 static uint64_t delivered_before;
-static size_t put_off_left = SIZE_MAX;
+static uint64_t delivered_ms; /* monotonic: when there was another one */
+static size_t put_off_left;
+
+static bool others_are_served(void)
+{
+	uint64_t now = pn_clock_monotonic_ms();
+
+	if (pn_scheduler.counts.delivered != delivered_before) {
+		delivered_before = pn_scheduler.counts.delivered;
+		delivered_ms = now;
+	}
+	return delivered_before > 0 && now < delivered_ms + SERVED_MS;
+}
 
 static bool may_put_off(void)
 {
-	return put_off_left > 0 ||
-	       pn_map_count(pn_scheduler.rows) > pn_scheduler.generation->queue.memory_rows / 2;
+	size_t most = pn_scheduler.generation->queue.memory_rows;
+
+	return put_off_left > 0 || !others_are_served() ||
+	       pn_map_count(pn_scheduler.rows) > most - most / 16;
 }
 
 static void set_aside(struct lane *lane)
@@ -568,10 +582,7 @@ static void set_aside(struct lane *lane)
 
 void pn_dispatch_tick(void)
 {
-	uint64_t delivered = pn_scheduler.counts.delivered - delivered_before;
-
-	delivered_before = pn_scheduler.counts.delivered;
-	put_off_left = delivered < BUSY_DELIVERIES ? SIZE_MAX : PUT_OFF_IN_TICK;
+	put_off_left = PUT_OFF_IN_TICK;
 	last_aside = &aside;
 	pn_lanes_unpark(&aside);
 }
@@ -687,7 +698,7 @@ void pn_dispatch_stop(void)
 	aside = NULL;
 	last_aside = &aside;
 	delivered_before = 0;
-	put_off_left = SIZE_MAX;
+	put_off_left = 0;
 }
 
 static void continue_attempts(void)
