@@ -6,7 +6,7 @@ set -eu
 
 build="build-essential cmake ninja-build pkg-config libuv1-dev libssl-dev liblua5.4-dev libltdl-dev
 liblmdb-dev libunbound-dev libxxhash-dev libcrypt-dev libmicrohttpd-dev libjansson-dev libutf8proc-dev
-libpcre2-dev libcurl4-openssl-dev libidn2-dev libidn-dev libseccomp-dev
+libpcre2-dev libcurl4-openssl-dev libidn2-dev libidn-dev libpsl-dev libseccomp-dev
 check
 dns-root-data openssl"
 test="clang clang-format lld libclang-rt-14-dev ccache python3 libpython3.11-testsuite swaks

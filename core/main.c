@@ -114,7 +114,7 @@ static const struct {
          .has_help = true},
 	{.name = "check",
          .run = pn_command_check,
-         .summary = "spf, dkim FILE: what a check says, without a gateway",
+         .summary = "spf, dkim FILE, dmarc: what a check says, without a gateway",
          .has_help = true,
          .options = pn_check_options},
 	{.name = "sign",

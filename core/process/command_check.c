@@ -31,8 +31,9 @@ enum {
 	MESSAGE_MAX = 1024 * 1024 * 1024,
 };
 
-const char *const pn_check_options[] = {"--ip=",       "--helo=", "--mail-from=", "--receiver=",
-                                        "--resolver=", "--zone=", "--time=",      NULL};
+const char *const pn_check_options[] = {
+	"--ip=",   "--helo=", "--mail-from=", "--receiver=", "--resolver=", "--zone=",
+	"--time=", "--from=", "--spf=",       "--dkim=",     NULL};
 const char *const pn_sign_options[] = {
 	"--key=",  "--selector=",  "--domain=",  "--identity=", "--headers=", "--canonicalization=",
 	"--time=", "--algorithm=", "--expires=", NULL};
@@ -41,6 +42,8 @@ static const char check_usage[] =
 	"usage: postern check spf --ip ADDRESS --helo NAME --mail-from ADDRESS [--receiver NAME]\n"
 	"       postern check dkim FILE     one result a signature, from the top; - is standard "
 	"input\n"
+	"       postern check dmarc --from DOMAIN --spf DOMAIN|- --dkim DOMAIN,...|-    for which "
+	"they passed\n"
 	"\n"
 	"Common to all:\n"
 	"  --resolver HOST:PORT  asks there, afresh; else the system's resolvers\n"
@@ -372,6 +375,29 @@ static void print_dkim(const struct pn_arguments *arguments, const struct pn_che
 	pn_buffer_clear(&out);
 }
 
+static void print_dmarc(const struct pn_arguments *arguments, const struct pn_check_output *output)
+{
+	struct pn_buffer out;
+
+	if (!arguments->json) {
+		printf("%.*s\n", PN_SLICE_ARGS(fact_of(output, "dmarc")));
+		print_line("policy", fact_of(output, "dmarc.policy"));
+		print_line("domain", fact_of(output, "dmarc.domain"));
+		print_line("reason", fact_of(output, "dmarc.reason"));
+		return;
+	}
+	pn_buffer_init(&out, 1024 * 1024);
+	put_json(&out, "result", fact_of(output, "dmarc"), false);
+	put_json(&out, "policy", fact_of(output, "dmarc.policy"), true);
+	put_json(&out, "domain", fact_of(output, "dmarc.domain"), true);
+	put_json(&out, "percent", fact_of(output, "dmarc.percent"), true);
+	put_json(&out, "is_spf_aligned", fact_of(output, "dmarc.is_spf_aligned"), false);
+	put_json(&out, "is_dkim_aligned", fact_of(output, "dmarc.is_dkim_aligned"), false);
+	put_json(&out, "reason", fact_of(output, "dmarc.reason"), false);
+	printf("{%.*s}\n", PN_SLICE_ARGS(pn_buffer_slice(&out)));
+	pn_buffer_clear(&out);
+}
+
 static void done(void *user, enum pn_status status, const struct pn_check_output *output,
                  const struct pn_error *error)
 {
@@ -487,6 +513,26 @@ static int check_dkim(const struct pn_arguments *arguments)
 	return status == PN_OK ? 0 : fail(&error);
 }
 
+static int check_dmarc(const struct pn_arguments *arguments)
+{
+	static const struct name names[] = {
+		{"--from", "from"}, {"--spf", "spf"}, {"--dkim", "dkim"}};
+	struct asking asking = {.arguments = arguments, .print = print_dmarc};
+	struct pn_check_value values[VALUES_MAX];
+	struct pn_check_input input = {.values = values};
+	struct pn_arena *arena = pn_arena_new();
+	struct pn_error error;
+	enum pn_status status = PN_OK;
+
+	input.value_count = take_values(arguments, names, sizeof(names) / sizeof(names[0]), values);
+	if (option_of(arguments, "--from") == NULL)
+		status = pn_fail(&error, "which domain stands in From? Say so with --from DOMAIN");
+	if (status == PN_OK)
+		status = ask(&asking, "dmarc", &input, NULL, arena, &error);
+	pn_arena_free(&arena);
+	return status == PN_OK ? 0 : fail(&error);
+}
+
 int pn_command_check(const struct pn_arguments *arguments)
 {
 	const char *what = arguments->word_count > 0 ? arguments->words[0] : "";
@@ -499,6 +545,8 @@ int pn_command_check(const struct pn_arguments *arguments)
 		return check_spf(arguments);
 	if (arguments->word_count == 2 && strcmp(what, "dkim") == 0)
 		return check_dkim(arguments);
+	if (arguments->word_count == 1 && strcmp(what, "dmarc") == 0)
+		return check_dmarc(arguments);
 	fputs(check_usage, stderr);
 	return 2;
 }

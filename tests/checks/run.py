@@ -81,7 +81,18 @@ def run_spf(build, zone, arguments, expected):
     return ""
 
 
-KINDS = {"spf": run_spf}
+def run_dmarc(build, zone, arguments, expected):
+    """"" where it is so, else what is not."""
+    domain, spf, signed = arguments
+    answer, trouble = ask(build, ["dmarc", "--json", "--zone", zone.path, "--from", domain, "--spf", spf,
+                                  "--dkim", signed])
+    if answer is None:
+        return trouble
+    got = f"{answer['result']} {answer['policy'] or '-'}"
+    return "" if got == expected else f"{got} ({answer['reason']}) where {expected} is right"
+
+
+KINDS = {"spf": run_spf, "dmarc": run_dmarc}
 
 
 # ---- in the gateway ----

@@ -1,0 +1,4 @@
+mail.among.com
+among.com
+among.com,x.org
+hello

@@ -1,0 +1,4 @@
+mail.badprua.com
+badprua.com
+badprua.com,x.org
+v=DMARC1; p=monitor; rua=mailto:reports@badprua.com

@@ -1,0 +1,4 @@
+mail.nop.com
+nop.com
+nop.com,x.org
+v=DMARC1; sp=reject

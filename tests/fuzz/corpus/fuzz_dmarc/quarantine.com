@@ -1,0 +1,4 @@
+mail.quarantine.com
+quarantine.com
+quarantine.com,x.org
+v=DMARC1; p=quarantine

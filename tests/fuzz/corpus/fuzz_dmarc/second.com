@@ -1,0 +1,4 @@
+mail.second.com
+second.com
+second.com,x.org
+p=reject; v=DMARC1
