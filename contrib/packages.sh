@@ -13,7 +13,7 @@ test="clang clang-format lld libclang-rt-14-dev ccache python3 libpython3.11-tes
 libnet-ssleay-perl curl msmtp fetchmail mpop isync offlineimap3 interimap neomutt mutt getmail6 fdm alpine
 imapfilter libmail-imapclient-perl dovecot-core dovecot-imapd
 postfix libevent-2.1-7 libgnutls-dane0 libidn12 gsasl libsasl2-modules
-python3-dkim python3-nacl lua5.4 strace util-linux e2fsprogs procps systemd"
+python3-dkim python3-authres python3-nacl lua5.4 strace util-linux e2fsprogs procps systemd"
 
 wanted=$build
 [ "${1:-build}" = test ] && wanted="$build $test"

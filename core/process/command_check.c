@@ -34,14 +34,25 @@ enum {
 const char *const pn_check_options[] = {
 	"--ip=",   "--helo=", "--mail-from=", "--receiver=", "--resolver=", "--zone=",
 	"--time=", "--from=", "--spf=",       "--dkim=",     NULL};
-const char *const pn_sign_options[] = {
-	"--key=",  "--selector=",  "--domain=",  "--identity=", "--headers=", "--canonicalization=",
-	"--time=", "--algorithm=", "--expires=", NULL};
+const char *const pn_sign_options[] = {"--authserv-id=",
+                                       "--resolver=",
+                                       "--zone=",
+                                       "--key=",
+                                       "--selector=",
+                                       "--domain=",
+                                       "--identity=",
+                                       "--headers=",
+                                       "--canonicalization=",
+                                       "--time=",
+                                       "--algorithm=",
+                                       "--expires=",
+                                       NULL};
 
 static const char check_usage[] =
 	"usage: postern check spf --ip ADDRESS --helo NAME --mail-from ADDRESS [--receiver NAME]\n"
 	"       postern check dkim FILE     one result a signature, from the top; - is standard "
 	"input\n"
+	"       postern check arc FILE      the result of the chain\n"
 	"       postern check dmarc --from DOMAIN --spf DOMAIN|- --dkim DOMAIN,...|-    for which "
 	"they passed\n"
 	"\n"
@@ -272,6 +283,7 @@ struct asking {
 	void (*print)(const struct pn_arguments *arguments, const struct pn_check_output *output);
 	struct pn_error error;
 	bool is_right;
+	char result[16]; /* of a chain that is to be sealed; nothing is printed */
 };
 
 static struct pn_slice fact_of(const struct pn_check_output *output, const char *key)
@@ -398,16 +410,39 @@ static void print_dmarc(const struct pn_arguments *arguments, const struct pn_ch
 	pn_buffer_clear(&out);
 }
 
+static void print_arc(const struct pn_arguments *arguments, const struct pn_check_output *output)
+{
+	struct pn_buffer out;
+	char room[512];
+
+	if (!arguments->json) {
+		printf("%.*s\n", PN_SLICE_ARGS(fact_of(output, "arc")));
+		fprintf(stderr, "%s\n",
+		        pn_text_printable(room, sizeof(room), fact_of(output, "arc.reason")));
+		return;
+	}
+	pn_buffer_init(&out, 1024 * 1024);
+	put_json(&out, "result", fact_of(output, "arc"), false);
+	put_json(&out, "count", fact_of(output, "arc.count"), false);
+	put_json(&out, "domain", fact_of(output, "arc.domain"), true);
+	put_json(&out, "reason", fact_of(output, "arc.reason"), true);
+	printf("{%.*s}\n", PN_SLICE_ARGS(pn_buffer_slice(&out)));
+	pn_buffer_clear(&out);
+}
+
 static void done(void *user, enum pn_status status, const struct pn_check_output *output,
                  const struct pn_error *error)
 {
 	struct asking *asking = user;
 
 	asking->is_right = status == PN_OK;
-	if (status == PN_OK)
+	if (status != PN_OK)
+		asking->error = *error;
+	else if (asking->print != NULL)
 		asking->print(asking->arguments, output);
 	else
-		asking->error = *error;
+		snprintf(asking->result, sizeof(asking->result), "%.*s",
+		         PN_SLICE_ARGS(fact_of(output, "arc")));
 	pn_loop_stop();
 }
 
@@ -497,9 +532,12 @@ static int check_spf(const struct pn_arguments *arguments)
 	return status == PN_OK ? 0 : fail(&error);
 }
 
-static int check_dkim(const struct pn_arguments *arguments)
+/* dkim and arc: what is asked about is in the message. */
+static int check_message(const struct pn_arguments *arguments, const char *name,
+                         void (*print)(const struct pn_arguments *arguments,
+                                       const struct pn_check_output *output))
 {
-	struct asking asking = {.arguments = arguments, .print = print_dkim};
+	struct asking asking = {.arguments = arguments, .print = print};
 	struct message message = {.raw.size = 0};
 	struct pn_check_input input = {.header = &message.header};
 	struct pn_arena *arena = pn_arena_new();
@@ -507,7 +545,7 @@ static int check_dkim(const struct pn_arguments *arguments)
 	enum pn_status status = read_message(arguments->words[1], arena, &message, &error);
 
 	if (status == PN_OK)
-		status = ask(&asking, "dkim", &input, &message, arena, &error);
+		status = ask(&asking, name, &input, &message, arena, &error);
 	free_message(&message);
 	pn_arena_free(&arena);
 	return status == PN_OK ? 0 : fail(&error);
@@ -544,7 +582,9 @@ int pn_command_check(const struct pn_arguments *arguments)
 	if (arguments->word_count == 1 && strcmp(what, "spf") == 0)
 		return check_spf(arguments);
 	if (arguments->word_count == 2 && strcmp(what, "dkim") == 0)
-		return check_dkim(arguments);
+		return check_message(arguments, "dkim", print_dkim);
+	if (arguments->word_count == 2 && strcmp(what, "arc") == 0)
+		return check_message(arguments, "arc", print_arc);
 	if (arguments->word_count == 1 && strcmp(what, "dmarc") == 0)
 		return check_dmarc(arguments);
 	fputs(check_usage, stderr);
@@ -599,7 +639,20 @@ static enum pn_status sign(const struct pn_arguments *arguments, const char *nam
 	return status;
 }
 
-static int sign_dkim(const struct pn_arguments *arguments)
+/* What the chain that is there is worth; "none", "pass" or "fail". */
+static enum pn_status judge_chain(struct asking *asking, const struct message *message,
+                                  struct pn_arena *arena, struct pn_error *error)
+{
+	struct pn_check_input input = {.header = &message->header};
+
+	if (ask(asking, "arc", &input, message, arena, error) != PN_OK)
+		return PN_FAILED;
+	if (strcmp(asking->result, "temperror") == 0)
+		return pn_fail(error, "DNS does not say what the chain is worth: try again later");
+	return PN_OK;
+}
+
+static int sign_message(const struct pn_arguments *arguments, const char *name)
 {
 	static const struct name names[] = {{"--selector", "selector"},
 	                                    {"--domain", "domain"},
@@ -607,7 +660,10 @@ static int sign_dkim(const struct pn_arguments *arguments)
 	                                    {"--headers", "headers"},
 	                                    {"--canonicalization", "canonicalization"},
 	                                    {"--algorithm", "algorithm"},
+	                                    {"--authserv-id", "authserv_id"},
 	                                    {"--expires", "expires"}};
+	bool is_chain = strcmp(name, "arc") == 0;
+	struct asking asking = {.arguments = arguments};
 	struct pn_check_value values[VALUES_MAX];
 	struct message message = {.raw.size = 0};
 	struct pn_signing signing = {.values = values};
@@ -626,8 +682,14 @@ static int sign_dkim(const struct pn_arguments *arguments)
 	signing.key = pn_buffer_slice(&key);
 	if (status == PN_OK)
 		status = read_message(arguments->words[1], arena, &message, &error);
+	if (status == PN_OK && is_chain)
+		status = judge_chain(&asking, &message, arena, &error);
+	if (status == PN_OK && is_chain) {
+		values[signing.value_count].key = PN_SLICE("chain");
+		values[signing.value_count++].value = pn_slice_of(asking.result);
+	}
 	if (status == PN_OK)
-		status = sign(arguments, "dkim", &message, &signing, arena, &error);
+		status = sign(arguments, name, &message, &signing, arena, &error);
 	if (key.size > 0)
 		pn_wipe(key.data, key.size);
 	pn_buffer_clear(&key);
@@ -642,8 +704,9 @@ int pn_command_sign(const struct pn_arguments *arguments)
 		fputs(sign_usage, stdout);
 		return 0;
 	}
-	if (arguments->word_count == 2 && strcmp(arguments->words[0], "dkim") == 0)
-		return sign_dkim(arguments);
+	if (arguments->word_count == 2 &&
+	    (strcmp(arguments->words[0], "dkim") == 0 || strcmp(arguments->words[0], "arc") == 0))
+		return sign_message(arguments, arguments->words[0]);
 	fputs(sign_usage, stderr);
 	return 2;
 }

@@ -100,7 +100,7 @@ static void find_value(struct pn_slice whole, size_t *first_out, size_t *end_out
 	}
 }
 
-static enum pn_status put_signature(struct pn_buffer *out, struct pn_slice whole, bool is_relaxed)
+enum pn_status dkim_put_signature(struct pn_buffer *out, struct pn_slice whole, bool is_relaxed)
 {
 	struct pn_buffer text;
 	size_t first;
@@ -142,5 +142,5 @@ enum pn_status dkim_put_header(struct pn_buffer *out, const struct pn_header *he
 		}
 	}
 	free(is_used);
-	return status == PN_OK ? put_signature(out, signature_field, is_relaxed) : status;
+	return status == PN_OK ? dkim_put_signature(out, signature_field, is_relaxed) : status;
 }

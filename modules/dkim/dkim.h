@@ -72,6 +72,13 @@ struct dkim_signature {
 const char *dkim_signature_parse(const struct pn_header_field *field, struct pn_arena *arena,
 				 struct dkim_signature *signature_out);
 
+/* The same of tags that were read, for fields of its kind; without v= and i=. */
+const char *dkim_signature_read(const struct dkim_tags *tags, struct pn_arena *arena,
+				struct dkim_signature *signature_out);
+const char *dkim_algorithm_parse(struct pn_slice text, enum dkim_algorithm *algorithm_out);
+/* Base64 that may be folded. False: it is none, or empty. */
+bool dkim_decode(struct pn_slice text, struct pn_arena *arena, struct pn_slice *bytes_out);
+
 bool dkim_is_signature(const struct pn_header_field *field);
 /* Letters, digits, '-', '_' and dots between labels of 1 to 63. */
 bool dkim_is_domain(struct pn_slice name);
@@ -96,6 +103,9 @@ const char *dkim_key_parse(struct pn_slice record, struct pn_arena *arena,
 /* One field as it is signed. */
 PN_MUST_CHECK enum pn_status dkim_put_field(struct pn_buffer *out, struct pn_slice whole,
 					    bool is_relaxed);
+/* The field of a signature, the value of its b= left out, without its line end. */
+PN_MUST_CHECK enum pn_status dkim_put_signature(struct pn_buffer *out, struct pn_slice whole,
+						bool is_relaxed);
 /* The fields that the names choose, from the last of each on upwards; then the field of the signature
  * itself, the value of its b= left out, without its line end. */
 PN_MUST_CHECK enum pn_status dkim_put_header(struct pn_buffer *out, const struct pn_header *header,
@@ -114,7 +124,32 @@ PN_MUST_CHECK enum pn_status dkim_sign_text(const struct pn_private_key *key,
 					    struct pn_slice *signature_out,
 					    struct pn_error *error);
 
+/* ---- write.c ---- */
+
+/* A field as it grows; words go to a new line where this one is full. */
+struct dkim_writing {
+	struct pn_buffer *out;
+	size_t column;
+	enum pn_status status; /* the first that was not PN_OK */
+};
+
+void dkim_put(struct dkim_writing *writing, struct pn_slice word);
+void dkim_break_line(struct dkim_writing *writing);
+/* " name=value;", on one line where it fits one. */
+void dkim_put_tag(struct dkim_writing *writing, const char *name, struct pn_slice value);
+void dkim_put_number(struct dkim_writing *writing, const char *name, int64_t number,
+		     struct pn_arena *arena);
+void dkim_put_names(struct dkim_writing *writing, const struct pn_slice *names, size_t name_count);
+/* A text that may be cut anywhere. */
+void dkim_put_cut(struct dkim_writing *writing, struct pn_slice text);
+struct pn_slice dkim_base64(struct pn_slice bytes, struct pn_arena *arena);
+
 /* ---- sign.c ---- */
+
+/* The fields to be signed, at most DKIM_FIELDS_MAX: those that are wanted ("From:To:To"), as they are; or
+ * the usual ones. Returns how many. */
+size_t dkim_choose_names(const struct pn_header *header, struct pn_slice wanted,
+			 struct pn_slice *names);
 
 PN_MUST_CHECK enum pn_status dkim_sign(const struct pn_signing *signing, struct pn_arena *arena,
 				       struct pn_buffer *fields_out, struct pn_error *error);

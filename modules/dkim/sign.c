@@ -4,8 +4,6 @@
 
 #include "dkim.h"
 
-enum { COLUMNS = 76, FIELD_MAX = 256 * 1024 };
-
 /* Section 5.4.1; those marked are signed once more than they are there, so that none can be added.
  */
 static const struct {
@@ -40,69 +38,6 @@ static const struct {
 	{"List-Archive", false},
 };
 
-/* The field as it grows; words go to a new line where this one is full. */
-struct writing {
-	struct pn_buffer *out;
-	size_t column;
-	enum pn_status status;
-};
-
-static void put(struct writing *writing, struct pn_slice word)
-{
-	if (writing->status == PN_OK)
-		writing->status = pn_buffer_append(writing->out, word);
-	writing->column += word.size;
-}
-
-static void break_line(struct writing *writing)
-{
-	put(writing, PN_SLICE("\r\n\t"));
-	writing->column = 8;
-}
-
-/* A tag stays whole where it fits a line. */
-static void put_tag(struct writing *writing, const char *name, struct pn_slice value)
-{
-	size_t size = strlen(name) + 1 + value.size + 1;
-
-	if (writing->column + 1 + size > COLUMNS)
-		break_line(writing);
-	else
-		put(writing, PN_SLICE(" "));
-	put(writing, pn_slice_of(name));
-	put(writing, PN_SLICE("="));
-	put(writing, value);
-	put(writing, PN_SLICE(";"));
-}
-
-static void put_cut(struct writing *writing, struct pn_slice text)
-{
-	while (text.size > 0) {
-		size_t room = writing->column < COLUMNS ? COLUMNS - writing->column : 0;
-
-		if (room == 0) {
-			break_line(writing);
-			continue;
-		}
-		if (room > text.size)
-			room = text.size;
-		put(writing, pn_slice_make(text.data, room));
-		text = pn_slice_behind(text, room);
-	}
-}
-
-static struct pn_slice base64(struct pn_slice bytes, struct pn_arena *arena)
-{
-	struct pn_slice text = PN_SLICE_NONE;
-	struct pn_buffer out;
-
-	pn_buffer_init(&out, FIELD_MAX);
-	if (pn_base64_encode(&out, bytes) == PN_OK)
-		text = pn_arena_keep(arena, pn_buffer_slice(&out));
-	pn_buffer_clear(&out);
-	return text;
-}
-
 /* ---- which fields ---- */
 
 static size_t count_of(const struct pn_header *header, struct pn_slice name)
@@ -122,8 +57,8 @@ static size_t add_name(struct pn_slice *names, size_t count, struct pn_slice nam
 }
 
 /* Those that the caller names ("From:To:To"), as they are; or the usual ones. */
-static size_t choose_names(const struct pn_header *header, struct pn_slice wanted,
-                           struct pn_slice *names)
+size_t dkim_choose_names(const struct pn_header *header, struct pn_slice wanted,
+                         struct pn_slice *names)
 {
 	size_t count = 0;
 
@@ -207,7 +142,8 @@ static enum pn_status read_wish(const struct pn_signing *signing, struct wish *w
 		               "which selector has the key? It is made of letters, digits and '-'");
 	if (count_of(signing->header, PN_SLICE("From")) == 0)
 		return pn_fail(error, "the message has no From, which must be signed");
-	wish->name_count = choose_names(signing->header, value_of(signing, "headers"), wish->names);
+	wish->name_count =
+		dkim_choose_names(signing->header, value_of(signing, "headers"), wish->names);
 	for (size_t i = 0; i < wish->name_count; i++) {
 		if (!pn_header_name_is_valid(wish->names[i]))
 			return pn_fail(error, "one of the fields to be signed is none: write their "
@@ -219,52 +155,35 @@ static enum pn_status read_wish(const struct pn_signing *signing, struct wish *w
 	return read_canonicalization(value_of(signing, "canonicalization"), wish, error);
 }
 
-static void put_names(struct writing *writing, const struct wish *wish)
-{
-	break_line(writing);
-	put(writing, PN_SLICE("h="));
-	for (size_t i = 0; i < wish->name_count; i++) {
-		if (writing->column + wish->names[i].size + 1 > COLUMNS)
-			break_line(writing);
-		put(writing, wish->names[i]);
-		put(writing, i + 1 < wish->name_count ? PN_SLICE(":") : PN_SLICE(";"));
-	}
-}
-
-static void put_number(struct writing *writing, const char *name, int64_t seconds,
-                       struct pn_arena *arena)
-{
-	put_tag(writing, name, pn_slice_of(pn_arena_print(arena, "%lld", (long long)seconds)));
-}
-
 /* All of the field but the value of b=, which its end is. */
 static enum pn_status put_unsigned(const struct pn_signing *signing, const struct wish *wish,
                                    enum dkim_algorithm algorithm, struct pn_arena *arena,
-                                   struct writing *writing)
+                                   struct dkim_writing *writing)
 {
 	const struct pn_check_digest *digest =
 		wish->relaxes_body ? &signing->relaxed : &signing->simple;
 	struct pn_slice hash = pn_slice_make((const char *)digest->sha256, 32);
 
-	put(writing, PN_SLICE("DKIM-Signature:"));
-	put_tag(writing, "v", PN_SLICE("1"));
-	put_tag(writing, "a",
-	        algorithm == DKIM_RSA_SHA256 ? PN_SLICE("rsa-sha256") : PN_SLICE("ed25519-sha256"));
-	put_tag(writing, "c",
-	        pn_slice_of(pn_arena_print(arena, "%s/%s",
-	                                   wish->relaxes_header ? "relaxed" : "simple",
-	                                   wish->relaxes_body ? "relaxed" : "simple")));
-	put_tag(writing, "d", wish->domain);
-	put_tag(writing, "s", wish->selector);
+	dkim_put(writing, PN_SLICE("DKIM-Signature:"));
+	dkim_put_tag(writing, "v", PN_SLICE("1"));
+	dkim_put_tag(writing, "a",
+	             algorithm == DKIM_RSA_SHA256 ? PN_SLICE("rsa-sha256")
+	                                          : PN_SLICE("ed25519-sha256"));
+	dkim_put_tag(writing, "c",
+	             pn_slice_of(pn_arena_print(arena, "%s/%s",
+	                                        wish->relaxes_header ? "relaxed" : "simple",
+	                                        wish->relaxes_body ? "relaxed" : "simple")));
+	dkim_put_tag(writing, "d", wish->domain);
+	dkim_put_tag(writing, "s", wish->selector);
 	if (wish->identity.size > 0)
-		put_tag(writing, "i", wish->identity);
-	put_number(writing, "t", signing->now_ms / 1000, arena);
+		dkim_put_tag(writing, "i", wish->identity);
+	dkim_put_number(writing, "t", signing->now_ms / 1000, arena);
 	if (wish->expires.size > 0)
-		put_tag(writing, "x", wish->expires);
-	put_names(writing, wish);
-	put_tag(writing, "bh", base64(hash, arena));
-	break_line(writing);
-	put(writing, PN_SLICE("b="));
+		dkim_put_tag(writing, "x", wish->expires);
+	dkim_put_names(writing, wish->names, wish->name_count);
+	dkim_put_tag(writing, "bh", dkim_base64(hash, arena));
+	dkim_break_line(writing);
+	dkim_put(writing, PN_SLICE("b="));
 	return writing->status;
 }
 
@@ -277,7 +196,7 @@ enum pn_status dkim_sign(const struct pn_signing *signing, struct pn_arena *aren
 	enum dkim_algorithm algorithm;
 	struct pn_buffer text;
 	struct pn_slice signature;
-	struct writing writing = {.out = fields_out, .status = PN_OK};
+	struct dkim_writing writing = {.out = fields_out, .status = PN_OK};
 	size_t first = fields_out->size;
 	enum pn_status status;
 
@@ -307,8 +226,8 @@ enum pn_status dkim_sign(const struct pn_signing *signing, struct pn_arena *aren
 	pn_private_key_free(&key);
 	if (status != PN_OK)
 		return status;
-	put_cut(&writing, base64(signature, arena));
-	put(&writing, PN_SLICE("\r\n"));
+	dkim_put_cut(&writing, dkim_base64(signature, arena));
+	dkim_put(&writing, PN_SLICE("\r\n"));
 	return writing.status == PN_OK ? PN_OK
 	                               : pn_fail(error, "the header is too large to be signed");
 }

@@ -59,7 +59,7 @@ static bool read_number(const struct pn_slice *text, uint64_t *number_out)
 	return true;
 }
 
-static bool decode(struct pn_slice text, struct pn_arena *arena, struct pn_slice *bytes_out)
+bool dkim_decode(struct pn_slice text, struct pn_arena *arena, struct pn_slice *bytes_out)
 {
 	struct pn_buffer out;
 	bool is_right;
@@ -86,13 +86,13 @@ static bool read_canonicalization(const struct pn_slice *text, struct dkim_signa
 	       (signature->relaxes_body || pn_slice_equal_ignore_case(body, PN_SLICE("simple")));
 }
 
-static const char *read_algorithm(const struct pn_slice *text, struct dkim_signature *signature)
+const char *dkim_algorithm_parse(struct pn_slice text, enum dkim_algorithm *algorithm_out)
 {
-	if (pn_slice_equal_ignore_case(*text, PN_SLICE("rsa-sha256")))
-		signature->algorithm = DKIM_RSA_SHA256;
-	else if (pn_slice_equal_ignore_case(*text, PN_SLICE("ed25519-sha256")))
-		signature->algorithm = DKIM_ED25519_SHA256;
-	else if (pn_slice_equal_ignore_case(*text, PN_SLICE("rsa-sha1")))
+	if (pn_slice_equal_ignore_case(text, PN_SLICE("rsa-sha256")))
+		*algorithm_out = DKIM_RSA_SHA256;
+	else if (pn_slice_equal_ignore_case(text, PN_SLICE("ed25519-sha256")))
+		*algorithm_out = DKIM_ED25519_SHA256;
+	else if (pn_slice_equal_ignore_case(text, PN_SLICE("rsa-sha1")))
 		return "rsa-sha1 proves nothing any more";
 	else
 		return "its algorithm is not known";
@@ -161,48 +161,59 @@ static const char *read_times(const struct dkim_tags *tags, struct dkim_signatur
 	return NULL;
 }
 
-const char *dkim_signature_parse(const struct pn_header_field *field, struct pn_arena *arena,
-                                 struct dkim_signature *signature_out)
+/* What DKIM-Signature and ARC-Message-Signature have in common. */
+const char *dkim_signature_read(const struct dkim_tags *tags, struct pn_arena *arena,
+                                struct dkim_signature *signature_out)
 {
-	static const char *const needed[] = {"v", "a", "b", "bh", "d", "h", "s"};
-	struct dkim_tags tags;
-	const struct pn_slice *query;
+	static const char *const needed[] = {"a", "b", "bh", "d", "h", "s"};
+	const struct pn_slice *query = dkim_tag_of(tags, "q");
 	const char *trouble;
 
-	*signature_out = (struct dkim_signature){.field = field};
-	if (dkim_tags_parse(field->value, &tags) != PN_OK)
-		return "it is no list of tags";
 	/* Named first, for the record: what is wrong with the others is said of them. */
-	if (dkim_tag_of(&tags, "d") != NULL)
-		signature_out->domain = *dkim_tag_of(&tags, "d");
-	if (dkim_tag_of(&tags, "s") != NULL)
-		signature_out->selector = *dkim_tag_of(&tags, "s");
+	if (dkim_tag_of(tags, "d") != NULL)
+		signature_out->domain = *dkim_tag_of(tags, "d");
+	if (dkim_tag_of(tags, "s") != NULL)
+		signature_out->selector = *dkim_tag_of(tags, "s");
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-		if (dkim_tag_of(&tags, needed[i]) == NULL)
+		if (dkim_tag_of(tags, needed[i]) == NULL)
 			return pn_arena_print(arena, "%s= is missing", needed[i]);
 	}
-	if (!pn_slice_equal(*dkim_tag_of(&tags, "v"), PN_SLICE("1")))
-		return "its version is not known";
-	trouble = read_algorithm(dkim_tag_of(&tags, "a"), signature_out);
+	trouble = dkim_algorithm_parse(*dkim_tag_of(tags, "a"), &signature_out->algorithm);
 	if (trouble != NULL)
 		return trouble;
 	if (!dkim_is_domain(signature_out->domain))
 		return "d= is no domain";
 	if (!dkim_is_domain(signature_out->selector))
 		return "s= is no selector";
-	if (!read_canonicalization(dkim_tag_of(&tags, "c"), signature_out))
+	if (!read_canonicalization(dkim_tag_of(tags, "c"), signature_out))
 		return "c= is not known";
-	signature_out->value_text = dkim_squeeze(*dkim_tag_of(&tags, "b"), arena);
-	if (!decode(*dkim_tag_of(&tags, "b"), arena, &signature_out->value))
+	signature_out->value_text = dkim_squeeze(*dkim_tag_of(tags, "b"), arena);
+	if (!dkim_decode(*dkim_tag_of(tags, "b"), arena, &signature_out->value))
 		return "b= is no base64";
-	if (!decode(*dkim_tag_of(&tags, "bh"), arena, &signature_out->body_hash) ||
+	if (!dkim_decode(*dkim_tag_of(tags, "bh"), arena, &signature_out->body_hash) ||
 	    signature_out->body_hash.size != 32)
 		return "bh= is no digest";
-	query = dkim_tag_of(&tags, "q");
 	if (query != NULL && !dkim_list_has(*query, "dns/txt"))
 		return "q= is not known";
-	trouble = read_names(dkim_tag_of(&tags, "h"), arena, signature_out);
-	if (trouble == NULL)
-		trouble = read_identity(dkim_tag_of(&tags, "i"), arena, signature_out);
-	return trouble == NULL ? read_times(&tags, signature_out) : trouble;
+	trouble = read_names(dkim_tag_of(tags, "h"), arena, signature_out);
+	return trouble == NULL ? read_times(tags, signature_out) : trouble;
+}
+
+const char *dkim_signature_parse(const struct pn_header_field *field, struct pn_arena *arena,
+                                 struct dkim_signature *signature_out)
+{
+	struct dkim_tags tags;
+	const char *trouble;
+
+	*signature_out = (struct dkim_signature){.field = field};
+	if (dkim_tags_parse(field->value, &tags) != PN_OK)
+		return "it is no list of tags";
+	trouble = dkim_signature_read(&tags, arena, signature_out);
+	if (trouble != NULL)
+		return trouble;
+	if (dkim_tag_of(&tags, "v") == NULL)
+		return "v= is missing";
+	if (!pn_slice_equal(*dkim_tag_of(&tags, "v"), PN_SLICE("1")))
+		return "its version is not known";
+	return read_identity(dkim_tag_of(&tags, "i"), arena, signature_out);
 }

@@ -67,7 +67,7 @@ def body_form(body, relaxed):
     return body + b"\r\n" if body or not relaxed else b""
 
 
-def signature(keys, header, body, tags, key=None, leave_out=(), first="", fold=False):
+def signature(keys, header, body, tags, key=None, leave_out=(), first="", fold=False, field="DKIM-Signature"):
     """The value of a DKIM-Signature field with these tags: bh and b are made, unless they are given."""
     tags = {**TAGS, **tags}
     forms = (tags.get("c") or "simple/simple").split("/") + ["simple"]
@@ -87,9 +87,9 @@ def signature(keys, header, body, tags, key=None, leave_out=(), first="", fold=F
         used[name.lower()] = used.get(name.lower(), 0) + 1
         if used[name.lower()] > len(there):
             continue
-        field = there[-used[name.lower()]]
-        signed += relaxed_field(*field) if forms[0] == "relaxed" else f"{field[0]}:{field[1]}\r\n"
-    own = ("DKIM-Signature", value)
+        other = there[-used[name.lower()]]
+        signed += relaxed_field(*other) if forms[0] == "relaxed" else f"{other[0]}:{other[1]}\r\n"
+    own = (field, value)
     signed += relaxed_field(*own)[:-2] if forms[0] == "relaxed" else f"{own[0]}:{own[1]}"
     if "b" in leave_out:
         return value[:-len("b=")].rstrip("; \r\n")

@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
+import arc_cases  # noqa: E402
 import dkim_cases  # noqa: E402
 from gateway import Gateway  # noqa: E402
 
@@ -157,7 +158,7 @@ def run_gateway(build):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "gcc"))
-    parser.add_argument("names", nargs="*", default=[*KINDS, "dkim", "gateway"])
+    parser.add_argument("names", nargs="*", default=[*KINDS, "dkim", "arc", "gateway"])
     options = parser.parse_args()
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="postern-test-") as directory:
@@ -166,15 +167,17 @@ def main():
                 passed += not trouble
                 failed += bool(trouble)
                 print(f"not ok {name}\n#   {trouble}" if trouble else f"ok {name}")
-        if "dkim" in options.names:
-            results = dkim_cases.run(os.path.join(options.build, "postern"), directory)
+        for kind, cases in (("dkim", dkim_cases), ("arc", arc_cases)):
+            if kind not in options.names:
+                continue
+            results = cases.run(os.path.join(options.build, "postern"), directory)
             for name, trouble in results:
                 passed += not trouble
                 failed += bool(trouble)
                 if trouble:
-                    print(f"not ok dkim: {name}\n#   {trouble}")
+                    print(f"not ok {kind}: {name}\n#   {trouble}")
             if not any(trouble for _, trouble in results):
-                print(f"ok dkim: {len(results)} cases")
+                print(f"ok {kind}: {len(results)} cases")
         for kind in (name for name in options.names if name in KINDS):
             zones = read(os.path.join(HERE, kind + ".vectors"))
             for zone in zones:
