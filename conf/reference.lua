@@ -282,6 +282,10 @@ destination_messages_per_connection = 100
 destination_messages_per_minute = 1000000
 
 
+-- ARC: what servers that mail has passed found out about it, sealed.
+module "arc" {
+}
+
 -- Accounts, aliases and passwords from a text file.
 module "auth_file" {
     -- The account file; it is read again whenever it changes.
@@ -544,6 +548,10 @@ module "dkim" {
     -- It is a whole number from 1 to 50.
     max_signatures = 10,
 
+}
+
+-- DMARC: what the domain in From wants done with mail that it does not stand for.
+module "dmarc" {
 }
 
 -- Lets clients work with the mail of their accounts by IMAP.
