@@ -402,6 +402,7 @@ enum pn_status pn_trial_recipient(const char *address, bool is_asked, int is_loc
 	if (read_address(address, &recipient->address, error) != PN_OK)
 		return PN_FAILED;
 	recipient->transaction = transaction;
+	recipient->root = recipient;
 	recipient->original = recipient->address;
 	recipient->mailbox = PN_SLICE("INBOX");
 	recipient->result.struct_size = sizeof(recipient->result);
