@@ -35,12 +35,17 @@ class _Session(socketserver.StreamRequestHandler):
             server.open += 1
             server.most_open = max(server.most_open, server.open)
             server.came.notify_all()
+        self.is_counted = True
         try:
             self.converse(server)
         finally:
-            with server.lock:
-                server.open -= 1
-                server.came.notify_all()
+            self.leave(server)
+
+    def leave(self, server):
+        with server.lock:
+            server.open -= self.is_counted
+            self.is_counted = False
+            server.came.notify_all()
 
     def converse(self, server):
         greeting = server.answer("connect", "")
@@ -78,6 +83,8 @@ class _Session(socketserver.StreamRequestHandler):
                 sender, recipients = None, []
                 continue
             elif word == "QUIT":
+                # Before the answer: who has it may come again at once.
+                self.leave(server)
                 self.say("221 2.0.0 bye")
                 return
             else:
