@@ -295,15 +295,23 @@ static bool is_silence(const char *line)
 	                       (end - word == 8 && strncmp(word, "SERVFAIL", 8) == 0));
 }
 
-static void add_silent_name(const char *line)
+/* False: there is no room for more. */
+static bool add_silent_name(const char *line)
 {
 	size_t size = strcspn(line, " \t");
 
-	if (resolver.silent_count == MAX_SILENT_NAMES)
-		return;
 	if (size > 0 && line[size - 1] == '.')
 		size--;
+	/* Both contexts read the file. */
+	for (size_t i = 0; i < resolver.silent_count; i++) {
+		if (strlen(resolver.silent_names[i]) == size &&
+		    strncasecmp(resolver.silent_names[i], line, size) == 0)
+			return true;
+	}
+	if (resolver.silent_count == MAX_SILENT_NAMES)
+		return false;
 	resolver.silent_names[resolver.silent_count++] = strndup(line, size);
+	return true;
 }
 
 static enum pn_status read_zone(struct ub_ctx *unbound, const char *path, struct pn_error *error)
@@ -322,9 +330,10 @@ static enum pn_status read_zone(struct ub_ctx *unbound, const char *path, struct
 		line[strcspn(line, "\r\n")] = '\0';
 		if (line[0] == '\0' || line[0] == ';' || line[0] == '#')
 			continue;
-		if (is_silence(line))
-			add_silent_name(line);
-		else if (ub_ctx_data_add(unbound, line) != 0)
+		if (is_silence(line) && !add_silent_name(line))
+			status = pn_fail(error, "%s:%d: more than %d names that do not answer",
+			                 path, number, MAX_SILENT_NAMES);
+		else if (!is_silence(line) && ub_ctx_data_add(unbound, line) != 0)
 			status = pn_fail(error,
 			                 "%s:%d: not a record: write \"name TTL IN TYPE data\"",
 			                 path, number);

@@ -144,6 +144,17 @@ static enum pn_status load(const struct pn_arguments *arguments, const char *nam
 	return status == PN_OK ? PN_OK : PN_FAILED;
 }
 
+/* Anybody may name a module like that. */
+static enum pn_status load_check(const struct pn_arguments *arguments, const char *name,
+                                 const struct pn_loaded_module **module_out, struct pn_error *error)
+{
+	if (load(arguments, name, module_out, error) != PN_OK)
+		return PN_FAILED;
+	if ((*module_out)->module.check == NULL)
+		return pn_fail(error, "the module %s is not a check", (*module_out)->path);
+	return PN_OK;
+}
+
 /* Its options as they are where nobody sets them. */
 static enum pn_status defaults_of(const struct pn_module *module, struct pn_arena *arena,
                                   void **config_out, struct pn_error *error)
@@ -314,26 +325,40 @@ static void print_line(const char *name, struct pn_slice value)
 		printf("%s: %s\n", name, pn_text_printable(room, sizeof(room), value));
 }
 
-static void print_spf(const struct pn_arguments *arguments, const struct pn_check_output *output)
+/* What is told of a result: the first is the word itself. */
+struct told {
+	const char *key;
+	const char *fact;
+	bool or_null; /* where there is none */
+};
+
+static void print_facts(const struct pn_arguments *arguments, const struct pn_check_output *output,
+                        const struct told *told, size_t count)
 {
 	struct pn_buffer out;
 
 	if (!arguments->json) {
-		printf("%.*s\n", PN_SLICE_ARGS(fact_of(output, "spf")));
-		print_line("identity", fact_of(output, "spf.identity"));
-		print_line("domain", fact_of(output, "spf.domain"));
-		print_line("reason", fact_of(output, "spf.reason"));
-		print_line("explanation", fact_of(output, "spf.explanation"));
+		printf("%.*s\n", PN_SLICE_ARGS(fact_of(output, told[0].fact)));
+		for (size_t i = 1; i < count; i++)
+			print_line(told[i].key, fact_of(output, told[i].fact));
 		return;
 	}
 	pn_buffer_init(&out, 1024 * 1024);
-	put_json(&out, "result", fact_of(output, "spf"), false);
-	put_json(&out, "explanation", fact_of(output, "spf.explanation"), true);
-	put_json(&out, "identity", fact_of(output, "spf.identity"), false);
-	put_json(&out, "domain", fact_of(output, "spf.domain"), false);
-	put_json(&out, "reason", fact_of(output, "spf.reason"), false);
+	for (size_t i = 0; i < count; i++)
+		put_json(&out, told[i].key, fact_of(output, told[i].fact), told[i].or_null);
 	printf("{%.*s}\n", PN_SLICE_ARGS(pn_buffer_slice(&out)));
 	pn_buffer_clear(&out);
+}
+
+static void print_spf(const struct pn_arguments *arguments, const struct pn_check_output *output)
+{
+	static const struct told told[] = {{"result", "spf", false},
+	                                   {"explanation", "spf.explanation", true},
+	                                   {"identity", "spf.identity", false},
+	                                   {"domain", "spf.domain", false},
+	                                   {"reason", "spf.reason", false}};
+
+	print_facts(arguments, output, told, sizeof(told) / sizeof(told[0]));
 }
 
 static struct pn_slice numbered(const struct pn_check_output *output, size_t number,
@@ -389,45 +414,30 @@ static void print_dkim(const struct pn_arguments *arguments, const struct pn_che
 
 static void print_dmarc(const struct pn_arguments *arguments, const struct pn_check_output *output)
 {
-	struct pn_buffer out;
+	static const struct told told[] = {{"result", "dmarc", false},
+	                                   {"policy", "dmarc.policy", true},
+	                                   {"domain", "dmarc.domain", true},
+	                                   {"percent", "dmarc.percent", true},
+	                                   {"is_spf_aligned", "dmarc.is_spf_aligned", false},
+	                                   {"is_dkim_aligned", "dmarc.is_dkim_aligned", false},
+	                                   {"reason", "dmarc.reason", false}};
 
-	if (!arguments->json) {
-		printf("%.*s\n", PN_SLICE_ARGS(fact_of(output, "dmarc")));
-		print_line("policy", fact_of(output, "dmarc.policy"));
-		print_line("domain", fact_of(output, "dmarc.domain"));
-		print_line("reason", fact_of(output, "dmarc.reason"));
-		return;
-	}
-	pn_buffer_init(&out, 1024 * 1024);
-	put_json(&out, "result", fact_of(output, "dmarc"), false);
-	put_json(&out, "policy", fact_of(output, "dmarc.policy"), true);
-	put_json(&out, "domain", fact_of(output, "dmarc.domain"), true);
-	put_json(&out, "percent", fact_of(output, "dmarc.percent"), true);
-	put_json(&out, "is_spf_aligned", fact_of(output, "dmarc.is_spf_aligned"), false);
-	put_json(&out, "is_dkim_aligned", fact_of(output, "dmarc.is_dkim_aligned"), false);
-	put_json(&out, "reason", fact_of(output, "dmarc.reason"), false);
-	printf("{%.*s}\n", PN_SLICE_ARGS(pn_buffer_slice(&out)));
-	pn_buffer_clear(&out);
+	print_facts(arguments, output, told, sizeof(told) / sizeof(told[0]));
 }
 
+/* Without --json one word and nothing else, as programs may read it. */
 static void print_arc(const struct pn_arguments *arguments, const struct pn_check_output *output)
 {
-	struct pn_buffer out;
+	static const struct told told[] = {{"result", "arc", false},
+	                                   {"count", "arc.count", false},
+	                                   {"domain", "arc.domain", true},
+	                                   {"reason", "arc.reason", true}};
 	char room[512];
 
-	if (!arguments->json) {
-		printf("%.*s\n", PN_SLICE_ARGS(fact_of(output, "arc")));
+	print_facts(arguments, output, told, arguments->json ? sizeof(told) / sizeof(told[0]) : 1);
+	if (!arguments->json)
 		fprintf(stderr, "%s\n",
 		        pn_text_printable(room, sizeof(room), fact_of(output, "arc.reason")));
-		return;
-	}
-	pn_buffer_init(&out, 1024 * 1024);
-	put_json(&out, "result", fact_of(output, "arc"), false);
-	put_json(&out, "count", fact_of(output, "arc.count"), false);
-	put_json(&out, "domain", fact_of(output, "arc.domain"), true);
-	put_json(&out, "reason", fact_of(output, "arc.reason"), true);
-	printf("{%.*s}\n", PN_SLICE_ARGS(pn_buffer_slice(&out)));
-	pn_buffer_clear(&out);
 }
 
 static void done(void *user, enum pn_status status, const struct pn_check_output *output,
@@ -465,7 +475,7 @@ static enum pn_status ask(struct asking *asking, const char *name, struct pn_che
 	void *config;
 
 	input->struct_size = sizeof(*input);
-	if (load(asking->arguments, name, &loaded, error) != PN_OK ||
+	if (load_check(asking->arguments, name, &loaded, error) != PN_OK ||
 	    defaults_of(&loaded->module, arena, &config, error) != PN_OK ||
 	    moment_of(asking->arguments, &input->now_ms, error) != PN_OK ||
 	    use_dns(asking->arguments, error) != PN_OK || pn_loop_new(error) != PN_OK)
@@ -616,7 +626,7 @@ static enum pn_status sign(const struct pn_arguments *arguments, const char *nam
 	struct pn_buffer fields;
 	enum pn_status status;
 
-	if (load(arguments, name, &loaded, error) != PN_OK ||
+	if (load_check(arguments, name, &loaded, error) != PN_OK ||
 	    moment_of(arguments, &signing->now_ms, error) != PN_OK)
 		return PN_FAILED;
 	check = loaded->module.check;

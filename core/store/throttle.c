@@ -104,7 +104,6 @@ const char *pn_throttle_take(const struct pn_login_limits *limits, struct pn_sli
 
 void pn_throttle_give_back(const struct pn_throttle_claim *claim, bool has_succeeded)
 {
-
 	if (pn_throttle_table == NULL || claim->known_key == 0)
 		return;
 	for (size_t i = 0; i < 3; i++) {
