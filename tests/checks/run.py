@@ -96,6 +96,22 @@ def run_dmarc(build, zone, arguments, expected):
 KINDS = {"spf": run_spf, "dmarc": run_dmarc}
 
 
+def run_silent(build, directory):
+    """Names that do not answer: as many as a zone may have, and one more, which is said with its place."""
+    results = []
+    for count, expected, said in ((256, "pass", ""), (257, "temperror", ":258: more than 256 names")):
+        path = os.path.join(directory, f"silent{count}")
+        with open(path, "w", encoding="ascii") as file:
+            file.write('e.test 300 IN TXT "v=spf1 +all"\n')
+            file.writelines(f"t{number}.test 300 IN TXT TIMEOUT\n" for number in range(count))
+        done = subprocess.run([os.path.join(build, "postern"), "check", "spf", "--zone", path, "--ip", "192.0.2.1",
+                               "--helo", "h.test", "--mail-from", "x@e.test"], capture_output=True, text=True,
+                              timeout=60, check=False)
+        is_right = done.stdout.split("\n")[0] == expected and said in done.stderr
+        results.append((f"{count}_silent_names", "" if is_right else done.stdout + done.stderr))
+    return results
+
+
 # ---- in the gateway ----
 
 TELLS = """on("envelope.sender", function(session)
@@ -163,7 +179,7 @@ def main():
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="postern-test-") as directory:
         if "gateway" in options.names:
-            for name, trouble in run_gateway(options.build):
+            for name, trouble in [*run_gateway(options.build), *run_silent(options.build, directory)]:
                 passed += not trouble
                 failed += bool(trouble)
                 print(f"not ok {name}\n#   {trouble}" if trouble else f"ok {name}")
