@@ -5,7 +5,7 @@ moment, bodies that are hard to send. Run by run.py."""
 import json
 import smtplib
 
-from world import BODY, check, test
+from world import BODY, SECONDS, check, test
 from peer import OK, Bad, Clear, Drop, Part, USUAL
 
 
@@ -40,7 +40,7 @@ def an_answer_in_the_middle_of_the_message_is_heard(world):
     peer = world.peer(rules={"data": Part(100000, b"552 5.3.4 that is too much\r\n")})
     body = BODY + b"some text in a line\r\n" * 400000
     world.send(f"one@{peer.domain}", body=body)
-    world.wait_bounce(f"one@{peer.domain}", "552", "too much", seconds=20)
+    world.wait_bounce(f"one@{peer.domain}", "552", "too much", seconds=2 * SECONDS)
 
 
 @test
@@ -75,7 +75,7 @@ def bodies_are_stuffed_wherever_they_are_cut(world):
         body = body.replace(b"\r\nx\r\n", b"\r\ny\r\n") if b"\rx" not in body else \
             body.replace(b"\rx\r\n", b"\r\n\r\n")
         world.send(f"s{size}@{peer.domain}", body=body)
-        message = world.arrives(peer, f"s{size}@{peer.domain}", seconds=30)
+        message = world.arrives(peer, f"s{size}@{peer.domain}", seconds=2 * SECONDS)
         check(message.data.endswith(body), f"{size}: it is not what was sent")
 
 

@@ -2,7 +2,7 @@
 """Wishes of senders that the next server must know of, or the message is returned: REQUIRETLS (RFC 8689),
 BINARYMIME (RFC 3030). Run by run.py."""
 
-from world import BODY, check, test
+from world import BODY, SECONDS, check, test
 from peer import USUAL
 
 PROMISES = USUAL + ("REQUIRETLS",)
@@ -76,7 +76,7 @@ def binary_goes_as_it_is_or_comes_back(world):
     check(b"BODY=BINARYMIME" in message.mail_parameters, message.mail_parameters)
     large = BINARY + b"\0\n\r" * 700000
     world.send_chunk(f"two@{peer.domain}", large)
-    check(world.arrives(peer, f"two@{peer.domain}", seconds=30).data.endswith(large), "it is not what was sent")
+    check(world.arrives(peer, f"two@{peer.domain}", seconds=2 * SECONDS).data.endswith(large), "it is not what was sent")
     for extensions in (USUAL, USUAL + ("CHUNKING",), USUAL + ("BINARYMIME",)):
         lesser = world.peer(extensions=extensions)
         for name, body in (("one", BINARY), ("two", large)):
@@ -96,5 +96,5 @@ def chunks_carry_ordinary_mail_where_an_option_says_so(world):
     for size in (0, 10, 300000, 1500000):
         body = BODY + b".\r\n..\r\n" + b"text in a line\r\n" * (size // 16)
         world.send(f"chunks.s{size}@{peer.domain}", body=body)
-        message = world.arrives(peer, f"chunks.s{size}@{peer.domain}", seconds=30)
+        message = world.arrives(peer, f"chunks.s{size}@{peer.domain}", seconds=2 * SECONDS)
         check(message.is_chunk and message.data.endswith(body), f"{size}: it is not what was sent")

@@ -23,12 +23,15 @@ from gateway import Gateway, free_ports  # noqa: E402
 from peer import Peer  # noqa: E402
 
 DOMAINS = 110
-SECONDS = 15
+SLOWNESS = float(os.environ.get("POSTERN_TEST_SLOWNESS", "1"))
+SECONDS = 15 * SLOWNESS
 BODY = b"From: alice@example.test\r\nTo: x@y.test\r\nSubject: a letter\r\n\r\nDear reader,\r\n.\r\n..two\r\n"
 
-TIMEOUTS = ('connect_timeout = "1s", greeting_timeout = "700ms", hello_timeout = "700ms", '
-            'mail_timeout = "700ms", rcpt_timeout = "700ms", data_start_timeout = "700ms", '
-            'data_block_timeout = "700ms", data_end_timeout = "700ms", quit_timeout = "300ms"')
+# Short for a peer that does nothing, long for one that only has no processor at the moment.
+PATIENCE = 0.7 * SLOWNESS
+TIMEOUTS = ", ".join([f'{state}_timeout = "{PATIENCE * 1000:.0f}ms"'
+                      for state in ("connect", "greeting", "hello", "mail", "rcpt", "data_start", "data_block", "data_end")] +
+                     [f'quit_timeout = "{PATIENCE * 500:.0f}ms"'])
 
 POLICY = """
 local routes = {{
@@ -303,7 +306,7 @@ def program(name):
     return path
 
 
-def wait_port(port, seconds=20):
+def wait_port(port, seconds=20 * SLOWNESS):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:

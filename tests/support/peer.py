@@ -349,12 +349,13 @@ class Connection:
 class Peer:
     def __init__(self, host="127.0.0.1", port=0, path=None, lmtp=False, name="peer.test",
                  extensions=USUAL, rules=None, certificate=None, implicit=False, logins=None,
-                 mechanisms="PLAIN LOGIN", listens=True):
+                 mechanisms="PLAIN LOGIN", listens=True, receive_buffer=None):
         self.host, self.port, self.path = host, port, path
         self.lmtp, self.name, self.extensions = lmtp, name, extensions
         self.logins, self.mechanisms, self.implicit = logins or {}, mechanisms, implicit
         self.messages, self.dialogues, self.problems, self.tls_errors = [], [], [], []
         self.addresses, self.resumed = [], []
+        self.receive_buffer = receive_buffer
         self.keeps_raw = False
         self.forgets = False  # what was sent together with a command is lost
         self.closing = threading.Event()
@@ -377,6 +378,8 @@ class Peer:
         else:
             self.server = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
             self.server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self.receive_buffer is not None:  # before listen(): connections inherit it
+                self.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
             self.server.bind((self.host, self.port))
             self.port = self.server.getsockname()[1]
         self.server.listen(64)
