@@ -336,6 +336,8 @@ static void check_message(struct pn_transaction *transaction)
 		       "the message could not be written");
 	else
 		go_to(transaction, PN_STEP_SCAN);
+	if (transaction->step == PN_STEP_SCAN)
+		pn_digests_finish(transaction);
 	if (transaction->step == PN_STEP_SCAN && pn_suspicion_message(transaction))
 		pn_log(PN_LOG_ERROR, "suspects",
 		       "message %s took down two workers before, and is set aside",

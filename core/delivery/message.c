@@ -42,6 +42,11 @@ const struct pn_header *pn_transaction_header(struct pn_transaction *transaction
 	return header;
 }
 
+const struct pn_header *pn_transaction_received_header(const struct pn_transaction *transaction)
+{
+	return transaction->has_header ? &transaction->header : NULL;
+}
+
 void pn_transaction_ask_headers(struct pn_transaction *transaction, pn_stage_done_function *done)
 {
 	struct pn_stage_request request =
@@ -128,6 +133,8 @@ enum pn_next pn_transaction_append(struct pn_session *session, struct pn_slice b
 		rest = bytes;
 	if (transaction->header_size == 0 && !transaction->header_too_large)
 		next = look_for_header(transaction, next);
+	if (transaction->header_asked)
+		pn_digests_feed(transaction, rest);
 	if (rest.size == 0)
 		return next;
 	/* Memory is full and the header did not end in it. */

@@ -24,6 +24,7 @@ static void free_transaction(struct pn_session *session, void *pointer)
 	pn_suspicion_end(transaction);
 	pn_body_discard(transaction);
 	pn_deposit_discard(transaction);
+	pn_digests_discard(transaction);
 	pn_buffer_clear(&transaction->text);
 	pn_buffer_clear(&transaction->overflow);
 	pn_generation_drop(&transaction->generation);
@@ -60,6 +61,7 @@ struct pn_transaction *pn_transaction_new(struct pn_session *session)
 	transaction->result.struct_size = sizeof(transaction->result);
 	pn_buffer_init(&transaction->text, (size_t)transaction->generation->memory_per_message);
 	pn_buffer_init(&transaction->overflow, 1024 * 1024);
+	pn_buffer_init(&transaction->undigested, 1024 * 1024);
 	pn_trail_init(&transaction->trail, arena);
 	pn_id_make(transaction->id);
 	session->transaction = transaction;

@@ -8,6 +8,7 @@
 #define CORE_DELIVERY_TRANSACTION_H
 
 #include <postern/buffer.h>
+#include <postern/check.h>
 #include <postern/mime.h>
 #include <postern/route.h>
 #include <postern/store.h>
@@ -130,6 +131,15 @@ struct pn_transaction {
 	bool writer_failed;
 	struct pn_mime_parser *parser; /* of what goes by; the message is too large for memory */
 
+	/* Digests of the body: see checks.c. */
+	struct pn_check_digest *digests; /* room for PN_DIGESTS_MAX */
+	size_t digest_count;
+	struct pn_body_digester *digester; /* while the body comes */
+	size_t digested;          /* bytes of text that it has */
+	struct pn_buffer undigested; /* what came behind them while hooks were asked what they want */
+	bool misses_digests;      /* not all of it could be kept */
+	bool has_digests;         /* they are known */
+
 	/* Edits, facts, scores. */
 	struct pn_edit *edits;
 	size_t edit_count;
@@ -232,6 +242,12 @@ void pn_transaction_ask_headers(struct pn_transaction *transaction, pn_stage_don
 /* The header with all edits applied, into `out`. */
 PN_MUST_CHECK enum pn_status pn_transaction_write_header(struct pn_transaction *transaction,
 							 struct pn_buffer *out);
+
+/* checks.c: bytes behind those in `text`, on their way to the store; the end of the body; and, wherever
+ * the transaction ends, of what was begun. Nothing where nobody wants a digest. */
+void pn_digests_feed(struct pn_transaction *transaction, struct pn_slice beyond);
+void pn_digests_finish(struct pn_transaction *transaction);
+void pn_digests_discard(struct pn_transaction *transaction);
 
 /* trace.c: Return-Path and Received (RFC 5321 section 4.4) */
 PN_MUST_CHECK enum pn_status pn_trace_write(struct pn_transaction *transaction,

@@ -17,6 +17,13 @@ void *pn_lua_instance(lua_State *lua)
 	return instance == NULL ? NULL : instance->state;
 }
 
+const struct pn_stage_call *pn_lua_call(lua_State *lua)
+{
+	const struct policy_run *run = policy_state_of(lua)->running;
+
+	return run == NULL ? NULL : run->call;
+}
+
 void pn_lua_spend(lua_State *lua, uint64_t steps)
 {
 	policy_budget_spend(lua, steps);

@@ -32,6 +32,9 @@
  *   0.6  2026-11-30  protocol.h: turn_away, delay. check.h: pn_check_start() and what checks look
  *                    their input up with; digests of bodies; wants, sign. signature.h:
  *                    RSA keys in DER, private keys.
+ *   0.7  2026-11-30  check.h: pn_check_prepare, pn_check_run. transaction.h: received_header,
+ *                    set_results, authentication_results, want_digest, digest. lualib.h:
+ *                    pn_lua_call.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H
@@ -39,7 +42,7 @@
 #include <stdint.h>
 
 #define PN_ABI_MAJOR 0
-#define PN_ABI_MINOR 6
+#define PN_ABI_MINOR 7
 
 #define PN_MUST_CHECK __attribute__((warn_unused_result))
 #define PN_PRINTF(format_index, first_argument)                                                    \

@@ -13,6 +13,7 @@
 #include <postern/dns.h>
 #include <postern/error.h>
 #include <postern/header.h>
+#include <postern/stage.h>
 #include <postern/ticket.h>
 #include <postern/types.h>
 
@@ -123,6 +124,24 @@ const struct pn_dns_answer *pn_check_answer_to(const struct pn_check_input *inpu
 void pn_check_start(const struct pn_check *check, const void *config,
 		    const struct pn_check_input *input, struct pn_ticket waiting,
 		    uint64_t deadline_ms, pn_check_done_function *done, void *user);
+
+/*
+ * For hooks of the gateway. At message.headers: the digests that the check wants are made as the
+ * body comes. PN_LIMIT: they are more than a message has room for (transaction.h). Loop thread.
+ */
+PN_MUST_CHECK enum pn_status pn_check_prepare(const struct pn_check *check, const void *config,
+					      const struct pn_stage_call *call);
+
+/*
+ * Runs the check for a hook, whose verdict this is (it is pending): with these values, and where the
+ * message has them by now, its header as it was received and the digests that were prepared. What
+ * it finds is recorded (pn_transaction_set_results), and the hook continues; where there is no
+ * result, the hook has failed. Everything is copied but `config` and the message. Loop thread.
+ */
+enum pn_verdict pn_check_run(const struct pn_check *check, const void *config,
+			     const struct pn_stage_call *call,
+			     const struct pn_check_value *values, size_t count,
+			     uint64_t deadline_ms);
 
 PN_DECLARATIONS_END
 

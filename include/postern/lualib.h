@@ -13,6 +13,7 @@
 #include <postern/types.h>
 
 struct lua_State;
+struct pn_stage_call;
 
 struct pn_lua_function {
 	const char *name;    /* NULL ends the table */
@@ -31,6 +32,10 @@ PN_DECLARATIONS_BEGIN
 
 /* The instance the library belongs to, from inside one of its functions. */
 void *pn_lua_instance(struct lua_State *lua);
+
+/* What the hook that is running was called with; NULL while a policy file is read. Valid until the
+ * function returns. */
+const struct pn_stage_call *pn_lua_call(struct lua_State *lua);
 
 /* Takes `steps` from the budget of the running hook; does not return when it is used up. */
 void pn_lua_spend(struct lua_State *lua, uint64_t steps);

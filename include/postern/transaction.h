@@ -23,6 +23,7 @@
 #define POSTERN_TRANSACTION_H
 
 #include <postern/address.h>
+#include <postern/arena.h>
 #include <postern/header.h>
 #include <postern/protocol.h>
 #include <postern/stage.h>
@@ -194,6 +195,9 @@ uint64_t pn_transaction_size(const struct pn_transaction *transaction);
 /* The parsed header, from message.headers on; NULL before. With edits of earlier hooks. */
 const struct pn_header *pn_transaction_header(struct pn_transaction *transaction);
 
+/* The same without any edit, as the client sent it: what signatures are about. */
+const struct pn_header *pn_transaction_received_header(const struct pn_transaction *transaction);
+
 /*
  * The beginning of the message as received (header and body), as much as is in memory (256 KiB by
  * default): enough for most checks. Valid until the next call that changes the transaction.
@@ -206,6 +210,37 @@ double pn_transaction_score(const struct pn_transaction *transaction);
 void pn_transaction_set_fact(struct pn_transaction *transaction, struct pn_slice key,
 			     struct pn_slice value);
 struct pn_slice pn_transaction_fact(const struct pn_transaction *transaction, struct pn_slice key);
+
+/*
+ * What a check found (spf, dkim, …): its facts, and its part of Authentication-Results as the fact
+ * "authentication_results.NAME". Scripts see them as message.auth. Once for each name; pn_check_run does
+ * it.
+ */
+struct pn_check_output;
+void pn_transaction_set_results(struct pn_transaction *transaction, const char *check,
+				const struct pn_check_output *output);
+
+/*
+ * The value of an Authentication-Results field (RFC 8601 section 2.2): "NAME; spf=pass …; dkim=none",
+ * from what checks have found by now, in the order in which they did; "NAME; none" without any. From
+ * the arena; valid in the queue, too.
+ */
+struct pn_slice pn_transaction_authentication_results(const struct pn_transaction *transaction,
+						      struct pn_slice name,
+						      struct pn_arena *arena);
+
+/*
+ * Digests of the body (check.h). Wanted at message.headers, the body still to come; known from
+ * message.scan on. PN_LIMIT: more than PN_DIGESTS_MAX different ones for a message, all its hooks
+ * together; PN_CONFLICT: too late. The body is read once for all of them.
+ */
+enum { PN_DIGESTS_MAX = 32 };
+struct pn_check_digest;
+PN_MUST_CHECK enum pn_status pn_transaction_want_digest(struct pn_transaction *transaction,
+							bool is_relaxed, uint64_t limit);
+/* NULL: not wanted, or the body is not over. */
+const struct pn_check_digest *pn_transaction_digest(const struct pn_transaction *transaction,
+						    bool is_relaxed, uint64_t limit);
 
 /* Notes: like facts, but for hooks only; they travel with the message. */
 void pn_transaction_set_note(struct pn_transaction *transaction, struct pn_slice key,

@@ -3,7 +3,6 @@
  * The module spf: the check, and the hook that runs it at MAIL FROM. It decides nothing: what it
  * found are facts for policy.
  */
-#include <postern/clock.h>
 #include <postern/module.h>
 #include <postern/network.h>
 #include <postern/session.h>
@@ -113,23 +112,6 @@ static const struct pn_check spf_check = {
 
 /* ---- the hook ---- */
 
-static void done(void *user, enum pn_status status, const struct pn_check_output *output,
-                 const struct pn_error *error)
-{
-	const struct pn_stage_call *call = user;
-
-	if (status != PN_OK) {
-		pn_hook_answer(call, pn_hook_failed(call, "%s", error->text));
-		return;
-	}
-	for (size_t i = 0; i < output->fact_count; i++)
-		pn_transaction_set_fact(call->transaction, output->facts[i].key,
-		                        output->facts[i].value);
-	pn_transaction_set_fact(call->transaction, PN_SLICE("authentication_results.spf"),
-	                        output->authentication_result);
-	pn_hook_answer(call, PN_VERDICT_CONTINUE);
-}
-
 /* Our own users, and servers that pass mail on to us, do not come from the hosts that the domain of
  * a sender names. */
 static bool is_foreign(const struct spf_config *config, struct pn_session *session)
@@ -147,16 +129,11 @@ static enum pn_verdict check_sender(const struct pn_stage_call *call)
 		{PN_SLICE("mail_from"), pn_transaction_sender(call->transaction)->text},
 		{PN_SLICE("receiver"), pn_slice_of(pn_session_hostname(call->session))},
 	};
-	const struct pn_check_input input = {.struct_size = sizeof(input),
-	                                     .now_ms = pn_clock_wall_ms(),
-	                                     .values = values,
-	                                     .value_count = sizeof(values) / sizeof(values[0])};
 
 	if (!is_foreign(config, call->session))
 		return PN_VERDICT_CONTINUE;
-	pn_check_start(&spf_check, config, &input, call->ticket, config->deadline_ms, done,
-	               (void *)(uintptr_t)call);
-	return PN_VERDICT_PENDING;
+	return pn_check_run(&spf_check, config, call, values, sizeof(values) / sizeof(values[0]),
+	                    config->deadline_ms);
 }
 
 static const struct pn_hook spf_hooks[] = {
