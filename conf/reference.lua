@@ -269,7 +269,7 @@ suspend_after = 3
 -- It is a list of texts.
 retry_schedule = {}
 
--- Most connections to one destination at a time, of one queue worker.
+-- Most connections to one destination (the servers of its MX) at a time, of all queue workers together.
 -- It is a whole number from 1 to 10000.
 destination_connections = 20
 
@@ -277,7 +277,7 @@ destination_connections = 20
 -- It is a whole number from 1 to 1000000.
 destination_messages_per_connection = 100
 
--- Most messages to one destination in a minute, of one queue worker.
+-- Most messages to one destination in a minute, of all queue workers together.
 -- It is a whole number from 1 to 1000000000.
 destination_messages_per_minute = 1000000
 

@@ -288,8 +288,9 @@ const struct pn_option pn_gateway_options[] = {
                                   "and again; 1m, 5m, 15m, 30m, 1h, 2h, 4h where none is given."),
 	PN_OPTION_COUNT(struct pn_gateway_settings, destination_connections, "20",
                         .minimum_text = "1", .maximum_text = "10000", .flags = PN_OPTION_RELOADABLE,
-                        .summary = "Most connections to one destination at a time, of one queue "
-                                   "worker."),
+                        .summary =
+                                "Most connections to one destination (the servers of its MX) at a "
+                                "time, of all queue workers together."),
 	PN_OPTION_COUNT(struct pn_gateway_settings, destination_messages_per_connection, "100",
                         .minimum_text = "1", .maximum_text = "1000000",
                         .flags = PN_OPTION_RELOADABLE,
@@ -297,20 +298,22 @@ const struct pn_option pn_gateway_options[] = {
 	PN_OPTION_COUNT(struct pn_gateway_settings, destination_messages_per_minute, "1000000",
                         .minimum_text = "1", .maximum_text = "1000000000",
                         .flags = PN_OPTION_RELOADABLE,
-                        .summary = "Most messages to one destination in a minute, of one queue "
-                                   "worker."),
+                        .summary = "Most messages to one destination in a minute, of all queue "
+                                   "workers together."),
 	PN_OPTION_TABLE_END,
 };
 
 const struct pn_option pn_destination_options[] = {
 	PN_OPTION_COUNT(struct pn_destination_settings, connections, "20", .minimum_text = "1",
                         .maximum_text = "10000",
-                        .summary = "Most connections to it at a time, of one queue worker."),
+                        .summary =
+                                "Most connections to it at a time, of all queue workers together."),
 	PN_OPTION_COUNT(struct pn_destination_settings, messages_per_connection, "100",
                         .minimum_text = "1", .maximum_text = "1000000",
                         .summary = "Most messages over one connection to it."),
 	PN_OPTION_COUNT(struct pn_destination_settings, messages_per_minute, "1000000",
                         .minimum_text = "1", .maximum_text = "1000000000",
-                        .summary = "Most messages to it in a minute, of one queue worker."),
+                        .summary =
+                                "Most messages to it in a minute, of all queue workers together."),
 	PN_OPTION_TABLE_END,
 };

@@ -40,6 +40,7 @@ struct pn_carrier {
 	uint32_t messages;
 	bool was_ready;
 	bool yields;
+	bool gives_way; /* to another queue worker */
 	struct pn_timer *idle;
 	bool is_idle; /* in the list of those that are */
 	struct pn_carrier *idle_before;
@@ -213,6 +214,7 @@ static void unlink_carrier(struct pn_carrier *carrier)
 	pn_scheduler.carriers--;
 	pn_scheduler.opening -= !carrier->was_ready;
 	pn_scheduler.yielding -= carrier->yields;
+	pn_share_settle(carrier->site);
 }
 
 static void free_carrier(struct pn_carrier *carrier)
@@ -255,6 +257,7 @@ static struct pn_carrier *new_carrier(struct site *site, const struct pn_next_ho
 	site->carrier_count++;
 	pn_scheduler.carriers++;
 	pn_scheduler.opening++;
+	pn_share_settle(site);
 	return carrier;
 }
 
@@ -263,7 +266,7 @@ static struct pn_carrier *new_carrier(struct site *site, const struct pn_next_ho
 static bool is_usable(const struct pn_carrier *carrier)
 {
 	return carrier->phase == CARRIER_READY && carrier->attempt == NULL &&
-	       carrier->generation == pn_scheduler.generation &&
+	       carrier->generation == pn_scheduler.generation && !carrier->gives_way &&
 	       carrier->messages < carrier->site->limits.messages_per_connection;
 }
 
@@ -406,8 +409,10 @@ void pn_carrier_ready(struct pn_carrier *carrier)
 	carrier->site->is_answering = true;
 	pn_scheduler.opening -= !carrier->was_ready;
 	carrier->was_ready = true;
+	carrier->gives_way = carrier->attempt == NULL &&
+	                     pn_share_must_give_way(carrier->site, carrier->messages);
 	if (carrier->attempt == NULL && (!is_usable(carrier) || pn_scheduler.is_finishing)) {
-		/* Worn out. */
+		/* Worn out, or another worker's turn. */
 		pn_timer_set(carrier->idle, 1);
 	} else if (carrier->attempt == NULL) {
 		pn_timer_set(carrier->idle, pn_scheduler.generation->queue.idle_ms);

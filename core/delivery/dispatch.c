@@ -124,6 +124,7 @@ static void give_up_connection(struct attempt *attempt)
 	attempt->is_starting = false;
 	attempt->site->starting--;
 	pn_scheduler.starting--;
+	pn_share_settle(attempt->site);
 	pn_site_wake(attempt->site);
 	pn_sites_wake_waiting();
 }
@@ -644,7 +645,9 @@ static bool may_start(struct lane *lane)
 	}
 	if (pn_tenant_has_enough(lane->tenant))
 		return true;
-	if (!pn_site_has_room(destination->site) || !pn_site_take_token(destination->site)) {
+	if (!pn_site_has_room(destination->site) || !pn_share_claim(destination->site) ||
+	    !pn_site_take_token(destination->site)) {
+		pn_share_settle(destination->site);
 		pn_site_park(destination->site, lane);
 		return false;
 	}

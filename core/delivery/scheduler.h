@@ -143,6 +143,14 @@ struct site {
 	double tokens;           /* messages that may be sent now */
 	uint64_t tokens_at_ms;
 
+	/* Among all queue workers: see share.c. */
+	uint64_t share_key;
+	uint64_t waiting_key;
+	uint32_t shared;         /* connections that the others know of */
+	bool waits_for_share;    /* and know that it waits */
+	bool lacks_shared_token;
+	uint64_t gives_way_until_ms; /* monotonic */
+
 	bool is_answering;       /* a connection to it was ready, and none failed since */
 	uint32_t failures;       /* to reach it, in a row */
 	uint32_t complaints;     /* messages it put off, one soon after the other */
@@ -343,6 +351,20 @@ void pn_settle_with(struct queued *rows, struct pn_commit *commit); /* a commit 
 void pn_settle_add(const struct queued *queued, struct pn_commit *commit);
 bool pn_settle_is_busy(void);
 void pn_settle_stop(void);
+
+/* ---- share.c: what all queue workers together have of a site ---- */
+void pn_share_init(struct site *site);
+/* Before an attempt: true where an idle connection will do, or one more is within the limit of all.
+ * It is taken then, until pn_share_settle() finds that it was not needed. */
+PN_MUST_CHECK bool pn_share_claim(struct site *site);
+void pn_share_settle(struct site *site); /* its connections became more or fewer */
+PN_MUST_CHECK bool pn_share_take_token(struct site *site);
+uint64_t pn_share_again_ms(const struct site *site); /* when to ask again; 0: nothing is awaited */
+/* Others wait, and a connection that has sent so many messages is one too many here, or had its
+ * turn. */
+bool pn_share_must_give_way(struct site *site, uint32_t messages);
+void pn_share_wait_no_more(struct site *site);
+void pn_share_end(struct site *site);
 
 /* ---- bounce.c ---- */
 /* Rows (linked by `next`) of one transaction that failed for good, or whose sender is to be told

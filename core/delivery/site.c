@@ -105,6 +105,7 @@ struct site *pn_site_of(struct pn_slice key, struct pn_slice host_names,
 	site->tokens_at_ms = pn_clock_monotonic_ms();
 	site->last_parked = &site->parked;
 	site->timer = pn_timer_new(timer_fired, site);
+	pn_share_init(site);
 	pn_map_set(pn_scheduler.sites, site->key, site);
 	return site;
 }
@@ -138,6 +139,7 @@ static void stand_in_line(struct site *site, struct site_line *line)
 static void free_site(struct site *site)
 {
 	leave_line(site);
+	pn_share_end(site);
 	pn_map_remove(pn_scheduler.sites, site->key);
 	pn_timer_free(&site->timer);
 	free(site);
@@ -200,7 +202,7 @@ static void refill_tokens(struct site *site)
 bool pn_site_take_token(struct site *site)
 {
 	refill_tokens(site);
-	if (site->tokens < 1)
+	if (site->tokens < 1 || !pn_share_take_token(site))
 		return false;
 	site->tokens -= 1;
 	return true;
@@ -277,6 +279,8 @@ static void set_timer(struct site *site)
 	else if (site->tokens < 1)
 		wait = (uint64_t)((1 - site->tokens) * 60000.0 / site->limits.messages_per_minute) +
 		       1;
+	else
+		wait = pn_share_again_ms(site);
 	if (wait > 0)
 		pn_timer_set(site->timer, wait);
 }
@@ -336,6 +340,8 @@ void pn_site_wake(struct site *site)
 		lane->state = LANE_IDLE;
 		pn_lane_ready(lane);
 	}
+	if (site->rows == 0)
+		pn_share_wait_no_more(site);
 	if (site->parked == NULL)
 		site->last_parked = &site->parked;
 	else if (pn_site_is_suspended(site) || site->destinations == 0 || pn_site_has_room(site))

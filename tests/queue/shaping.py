@@ -66,6 +66,61 @@ class Shaping(Base):
         check(len(peer.wait(20)) == 20, "not all came")
         check(peer.most_open == 3, f"{peer.most_open} at a time")
 
+    def _several_workers(self, peer, settings):
+        """Three of them, and six domains with the same server."""
+        gateway = self.gateway(start=False, settings=f'zone_file = "zone"\nqueue_workers = 3\n{settings}')
+        gateway.write("zone", "mx.shared.test. 60 IN A 127.0.0.1\n" +
+                      "".join(f"d{number}.test. 60 IN MX 10 mx.shared.test.\n" for number in range(6)))
+        with open(gateway.config, encoding="utf-8") as file:
+            text = file.read()
+        gateway.write("postern.lua", text.replace('"deliver_smtp" {', f'"deliver_smtp" {{ port = {peer.port}'))
+        gateway.start()
+        return gateway
+
+    def _workers_of(self, gateway, count):
+        """Which worker delivers to which domain."""
+        return {event["destination"]: event["worker"] for event in self.events(gateway, "delivery", count)}
+
+    def limits_are_those_of_all_workers_together(self):
+        gate = Gate()
+        peer = self.peer(lambda word, line: gate.wait() if word == "end" else None)
+        gateway = self._several_workers(peer, "destination_connections = 2\n")
+        self._send_many(gateway, [(f"x{i}@d{i % 6}.test", TEXT) for i in range(30)])
+        check(gate.wait_for(2) == 2, "not as many as may be")
+        check(gate.wait_for(3, 0.5) == 2, "more than may be")
+        gate.open()
+        check(len(peer.wait(30)) == 30, "not all came")
+        check(peer.most_open <= 2, f"{peer.most_open} at a time")
+        check(len(set(self._workers_of(gateway, 30).values())) > 1, "one worker has all domains")
+
+    def a_rate_is_that_of_all_workers_together(self):
+        peer = self.peer()
+        gateway = self._several_workers(peer, "destination_messages_per_minute = 180\n")
+        began = time.monotonic()
+        self._send_many(gateway, [(f"x{i}@d{i % 6}.test", TEXT) for i in range(15)])
+        check(len(peer.wait(15)) == 15, "not all came")
+        check(time.monotonic() - began >= 12 / 3 - 0.1, f"15 in {time.monotonic() - began} s, 3 at once and 3 a second")
+
+    def workers_take_turns_at_a_place(self):
+        gates = [Gate(), Gate()]
+        gates[0].open()
+        peer = self.peer(lambda word, line: gates[0].wait() if word == "end" else None)
+        gateway = self._several_workers(peer, "destination_connections = 1\n")
+        self._send_many(gateway, [(f"x@d{i}.test", TEXT) for i in range(6)])
+        check(len(peer.wait(6)) == 6, "not all came")
+        workers = self._workers_of(gateway, 6)
+        first = "d0.test"
+        other = next(domain for domain in sorted(workers) if workers[domain] != workers[first])
+        gates.pop(0)
+        self._send_many(gateway, [(f"x{i}@{first}", TEXT) for i in range(90)])
+        check(gates[0].wait_for(1) == 1, "nothing came")
+        self.submit(gateway, [f"other@{other}"])
+        gates[0].open()
+        came = [message.recipients[0] for message in peer.wait(97)]
+        check(len(came) == 97, f"{len(came)} came")
+        check(came.index(f"RCPT TO:<other@{other}>") < 6 + 60, "one worker kept the place to itself")
+        check(peer.most_open == 1, f"{peer.most_open} at a time")
+
     def a_place_can_have_limits_of_its_own(self):
         gate = Gate()
         peer = self.peer(lambda word, line: gate.wait() if word == "end" else None)
