@@ -23,6 +23,12 @@ static uint32_t count(uint64_t key, int change)
 	return pn_session_world.count == NULL ? 0 : pn_session_world.count(key, change);
 }
 
+/* The one queue worker: nobody to share with, but for a moment while it is replaced. */
+static bool is_alone(void)
+{
+	return pn_scheduler.count < 2;
+}
+
 void pn_share_init(struct site *site)
 {
 	site->share_key = pn_limits_key("site", site->key);
@@ -53,7 +59,7 @@ static uint32_t wanted(const struct site *site)
 
 void pn_share_settle(struct site *site)
 {
-	uint32_t now = wanted(site);
+	uint32_t now = is_alone() ? 0 : wanted(site);
 
 	if (now == site->shared)
 		return;
@@ -63,7 +69,7 @@ void pn_share_settle(struct site *site)
 
 bool pn_share_claim(struct site *site)
 {
-	if (pn_carriers_idle(site, site->starting + 1) > site->starting)
+	if (is_alone() || pn_carriers_idle(site, site->starting + 1) > site->starting)
 		return true;
 	if (site->gives_way_until_ms > pn_clock_monotonic_ms() && do_others_wait(site))
 		return false;
@@ -94,7 +100,7 @@ bool pn_share_must_give_way(struct site *site, uint32_t messages)
 {
 	uint32_t part = site->limits.connections / pn_scheduler.count;
 
-	if (pn_scheduler.count < 2 || !do_others_wait(site))
+	if (is_alone() || !do_others_wait(site))
 		return false;
 	if (site->carrier_count <= part && messages % TURN_MESSAGES != 0)
 		return false;
@@ -110,7 +116,7 @@ bool pn_share_take_token(struct site *site)
 	                             .at_once = a_second < 1 ? 1 : a_second};
 	struct pn_rate_entry *entry;
 
-	if (pn_rate_table == NULL || pn_scheduler.count < 2)
+	if (pn_rate_table == NULL || is_alone())
 		return true;
 	entry = pn_rate_place(pn_rate_table->entries, PN_RATE_SETS, site->share_key, true);
 	site->lacks_shared_token = !pn_rate_take(entry, &rate, pn_clock_monotonic_ns() / 1000);
