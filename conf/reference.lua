@@ -366,6 +366,18 @@ module "auth_oauth" {
 
 }
 
+-- Authentication-Results: what checks found, for those who read the mail.
+module "authentication_results" {
+    -- The name under which we write (RFC 8601's authserv-id), and which nobody else may use; the host's name where it is empty. Several gateways may share one.
+    -- It is a text.
+    name = "",
+
+    -- Clients whose fields of our name are kept: servers of ours, where several share the name; filters that hand mail back.
+    -- It is a list of texts.
+    exempt_networks = { "127.0.0.0/8", "::1", "unix" },
+
+}
+
 -- Counters and small values with a lifetime, shared by all workers.
 module "cache_local" {
     -- The most that its entries take; then those that would go first go at once.

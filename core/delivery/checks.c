@@ -111,6 +111,20 @@ void pn_transaction_set_results(struct pn_transaction *transaction, const char *
 	pn_transaction_set_fact(transaction, pn_slice_of(key), output->authentication_result);
 }
 
+bool pn_transaction_next_fact(const struct pn_transaction *transaction, const void **cursor,
+                              struct pn_slice *key_out, struct pn_slice *value_out)
+{
+	const struct pn_fact *fact =
+		*cursor == NULL ? transaction->facts : ((const struct pn_fact *)*cursor)->next;
+
+	*cursor = fact;
+	if (fact == NULL)
+		return false;
+	*key_out = fact->key;
+	*value_out = fact->value;
+	return true;
+}
+
 /* The parts, last one first, as the list of facts is. */
 static struct pn_slice join(const struct pn_fact *fact, struct pn_slice behind,
                             struct pn_arena *arena)

@@ -11,7 +11,6 @@
 #include <postern/dns.h>
 #include <postern/text.h>
 
-#include "mail/idna.h"
 #include "session/ticket.h"
 
 #include <stdio.h>

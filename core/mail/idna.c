@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* U-labels to A-labels: see idna.h. */
-#include "mail/idna.h"
+/* U-labels to A-labels, by libidn2. */
+#include <postern/address.h>
 
 #include <postern/address.h>
 

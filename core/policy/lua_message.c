@@ -5,6 +5,7 @@
  */
 #include "policy/state.h"
 
+#include <postern/session.h>
 #include <postern/transaction.h>
 
 enum { FACT_KEY_MAX = 100, FACT_VALUE_MAX = 4096, HEADERS_MAX = 1000 };
@@ -81,6 +82,20 @@ static void push_is_malformed(lua_State *lua, const struct pn_stage_call *call)
 	const struct pn_header *header = pn_transaction_header(call->transaction);
 
 	lua_pushboolean(lua, header != NULL && header->is_malformed);
+}
+
+static void push_auth(lua_State *lua, const struct pn_stage_call *call)
+{
+	policy_push_auth(lua, call->transaction);
+}
+
+/* As the field has it, under the host's name. */
+static void push_authentication_results(lua_State *lua, const struct pn_stage_call *call)
+{
+	const char *name = call->session == NULL ? "" : pn_session_hostname(call->session);
+
+	policy_push_slice(lua, pn_transaction_authentication_results(
+				       call->transaction, pn_slice_of(name), call->arena));
 }
 
 /* ---- reading the header ---- */
@@ -420,6 +435,8 @@ const struct policy_handle_type policy_message_type = {
 	.name = "message",
 	.properties =
 		(const struct policy_property[]){
+			{"auth", push_auth},
+			{"authentication_results", push_authentication_results},
 			{"has_header", push_has_header},
 			{"id", push_id},
 			{"is_malformed", push_is_malformed},

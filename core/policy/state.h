@@ -301,6 +301,9 @@ void policy_count_change(lua_State *lua);
 
 /* Pushes the slice as a string, charged. */
 void policy_push_slice(lua_State *lua, struct pn_slice slice);
+struct pn_transaction;
+/* message.auth; see lua_auth.c */
+void policy_push_auth(lua_State *lua, const struct pn_transaction *transaction);
 
 /* The string at `index` as a slice that lives as long as the string. Numbers are converted. */
 struct pn_slice policy_check_slice(lua_State *lua, int index);

@@ -13,7 +13,6 @@
 #include <postern/text.h>
 #include <postern/transport.h>
 
-#include "mail/idna.h"
 #include "session/generation.h"
 
 #include <stdio.h>

@@ -5,6 +5,7 @@
 #include <postern/authentication.h>
 #include <postern/delivery.h>
 #include <postern/request.h>
+#include <postern/text.h>
 
 #include "session/engine.h"
 
@@ -48,13 +49,29 @@ static int truth_field(lua_State *lua, const char *name)
 
 static void check_fields(lua_State *lua)
 {
-	static const char *const known[] = {
-		"attempt",     "delivery",   "hello",           "hostname",
-		"identity",    "instance",   "is_early_talker", "is_local",
-		"is_loopback", "listener",   "message",         "no_session",
-		"peer",        "peer_count", "protocol",        "recipient",
-		"recipients",  "request",    "sender",          "unauthorised_pipelining",
-		NULL};
+	static const char *const known[] = {"attempt",
+	                                    "auth",
+	                                    "delivery",
+	                                    "facts",
+	                                    "hello",
+	                                    "hostname",
+	                                    "identity",
+	                                    "instance",
+	                                    "is_early_talker",
+	                                    "is_local",
+	                                    "is_loopback",
+	                                    "listener",
+	                                    "message",
+	                                    "no_session",
+	                                    "peer",
+	                                    "peer_count",
+	                                    "protocol",
+	                                    "recipient",
+	                                    "recipients",
+	                                    "request",
+	                                    "sender",
+	                                    "unauthorised_pipelining",
+	                                    NULL};
 
 	for (lua_pushnil(lua); lua_next(lua, 2) != 0; lua_pop(lua, 1)) {
 		const char *name = lua_type(lua, -2) == LUA_TSTRING ? lua_tostring(lua, -2) : "";
@@ -115,6 +132,75 @@ static void take_recipients(lua_State *lua)
 		     &error);
 }
 
+/* A pair of the table on top of the stack, whose key is below its value, as texts that stay. */
+static void take_pair(lua_State *lua, const char *what, struct pn_slice *key_out,
+                      struct pn_slice *value_out)
+{
+	if (!lua_isstring(lua, -1))
+		luaL_error(lua, "run: values in %s are texts", what);
+	lua_pushvalue(lua, -2); /* a key that becomes a text must not be that of lua_next() */
+	*key_out = pn_arena_keep(pn_trial_arena(), pn_slice_of(luaL_tolstring(lua, -1, NULL)));
+	lua_pop(lua, 2);
+	*value_out = pn_arena_keep(pn_trial_arena(), pn_slice_of(lua_tostring(lua, -1)));
+}
+
+static void set_fact(struct pn_slice name, struct pn_slice key, struct pn_slice value)
+{
+	const char *whole =
+		pn_arena_print(pn_trial_arena(), "%.*s%s%.*s", PN_SLICE_ARGS(name),
+	                       name.size > 0 && key.size > 0 ? "." : "", PN_SLICE_ARGS(key));
+
+	pn_transaction_set_fact(pn_trial_the_message(), pn_slice_of(whole), value);
+}
+
+/* One check, or one part of it, on top of the stack: { result = "pass", domain = "…", { … } }. */
+static void take_check(lua_State *lua, struct pn_slice name, bool is_part)
+{
+	struct pn_slice key, value;
+
+	for (lua_pushnil(lua); lua_next(lua, -2) != 0; lua_pop(lua, 1)) {
+		if (lua_isinteger(lua, -2) && lua_istable(lua, -1) && !is_part) {
+			take_check(lua,
+			           pn_slice_of(pn_arena_print(pn_trial_arena(), "%.*s.%d",
+			                                      PN_SLICE_ARGS(name),
+			                                      (int)lua_tointeger(lua, -2))),
+			           true);
+			continue;
+		}
+		take_pair(lua, "auth", &key, &value);
+		if (pn_slice_equal(key, PN_SLICE("result")))
+			key = PN_SLICE_NONE;
+		set_fact(name, key, value);
+	}
+}
+
+/* What checks are to have found: as message.auth has it. And facts, as they are. */
+static void take_facts(lua_State *lua)
+{
+	struct pn_slice key, value;
+
+	if (table_field(lua, "facts")) {
+		for (lua_pushnil(lua); lua_next(lua, -2) != 0; lua_pop(lua, 1)) {
+			take_pair(lua, "facts", &key, &value);
+			set_fact(PN_SLICE_NONE, key, value);
+		}
+		lua_pop(lua, 1);
+	}
+	if (!table_field(lua, "auth"))
+		return;
+	for (lua_pushnil(lua); lua_next(lua, -2) != 0; lua_pop(lua, 1)) {
+		if (lua_type(lua, -2) != LUA_TSTRING || !lua_istable(lua, -1))
+			luaL_error(lua, "run: auth has tables by the names of checks");
+		key = pn_arena_keep(pn_trial_arena(), pn_slice_of(lua_tostring(lua, -2)));
+		take_check(lua, key, false);
+		value = pn_transaction_fact(pn_trial_the_message(), key);
+		set_fact(PN_SLICE("authentication_results"), key,
+		         pn_slice_of(pn_arena_print(pn_trial_arena(), "%.*s=%.*s",
+		                                    PN_SLICE_ARGS(key), PN_SLICE_ARGS(value))));
+	}
+	lua_pop(lua, 1);
+}
+
 /* A message, where a field speaks of one. */
 static void take_message(lua_State *lua, enum pn_stage stage)
 {
@@ -134,6 +220,7 @@ static void take_message(lua_State *lua, enum pn_stage stage)
 		must(lua, pn_trial_message_text(text, &error), &error);
 	}
 	lua_pop(lua, 1);
+	take_facts(lua);
 }
 
 /* Kept: a number that becomes a text here is nobody's but ours. */

@@ -5,8 +5,6 @@
 #include <postern/text.h>
 #include <postern/transport.h>
 
-#include "mail/idna.h"
-
 struct pn_generation *pn_generation_current;
 
 struct pn_generation *pn_generation_keep(struct pn_generation *generation)

@@ -33,8 +33,8 @@
  *                    their input up with; digests of bodies; wants, sign. signature.h:
  *                    RSA keys in DER, private keys.
  *   0.7  2026-11-30  check.h: pn_check_prepare, pn_check_run. transaction.h: received_header,
- *                    set_results, authentication_results, want_digest, digest. lualib.h:
- *                    pn_lua_call.
+ *                    set_results, next_fact, authentication_results, want_digest, digest.
+ *                    lualib.h: pn_lua_call. address.h: pn_domain_to_ascii.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H

@@ -50,6 +50,10 @@ static inline bool pn_address_is_null(const struct pn_address *address)
 /* Whether the text is a domain name: letters, digits, hyphens, dots; labels of 1 to 63 bytes. */
 bool pn_domain_is_valid(struct pn_slice text, bool allow_utf8);
 
+/* The name as DNS knows it, in the arena: U-labels become A-labels (RFC 5891); "" where it is no name
+ * that DNS could know. */
+struct pn_slice pn_domain_to_ascii(struct pn_arena *arena, struct pn_slice domain);
+
 /* xtext of RFC 3461 section 4, into the arena. Decoding: PN_FAILED where it is not xtext. */
 struct pn_slice pn_xtext_encode(struct pn_arena *arena, struct pn_slice text);
 PN_MUST_CHECK enum pn_status pn_xtext_decode(struct pn_arena *arena, struct pn_slice text,

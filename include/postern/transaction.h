@@ -211,6 +211,11 @@ void pn_transaction_set_fact(struct pn_transaction *transaction, struct pn_slice
 			     struct pn_slice value);
 struct pn_slice pn_transaction_fact(const struct pn_transaction *transaction, struct pn_slice key);
 
+/* All facts, one after the other: *cursor is NULL first. False behind the last. What is set
+ * meanwhile may or may not be seen. */
+bool pn_transaction_next_fact(const struct pn_transaction *transaction, const void **cursor,
+			      struct pn_slice *key_out, struct pn_slice *value_out);
+
 /*
  * What a check found (spf, dkim, …): its facts, and its part of Authentication-Results as the fact
  * "authentication_results.NAME". Scripts see them as message.auth. Once for each name; pn_check_run does

@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
 import arc_cases  # noqa: E402
 import dkim_cases  # noqa: E402
+import field_cases  # noqa: E402
 from gateway import Gateway  # noqa: E402
 
 NOW = 1700000000
@@ -174,7 +175,7 @@ def run_gateway(build):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "gcc"))
-    parser.add_argument("names", nargs="*", default=[*KINDS, "dkim", "arc", "gateway"])
+    parser.add_argument("names", nargs="*", default=[*KINDS, "dkim", "arc", "gateway", "field"])
     options = parser.parse_args()
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="postern-test-") as directory:
@@ -183,6 +184,11 @@ def main():
                 passed += not trouble
                 failed += bool(trouble)
                 print(f"not ok {name}\n#   {trouble}" if trouble else f"ok {name}")
+        if "field" in options.names:
+            for name, trouble in field_cases.run(options.build):
+                passed += not trouble
+                failed += bool(trouble)
+                print(f"not ok field: {name}\n#   {trouble}" if trouble else f"ok field: {name}")
         for kind, cases in (("dkim", dkim_cases), ("arc", arc_cases)):
             if kind not in options.names:
                 continue

@@ -436,6 +436,27 @@ void pn_transaction_set_fact(struct pn_transaction *transaction, struct pn_slice
 	set_pair(transaction->facts, key, value);
 }
 
+bool pn_transaction_next_fact(const struct pn_transaction *transaction, const void **cursor,
+                              struct pn_slice *key_out, struct pn_slice *value_out)
+{
+	const struct fake_pair *pair =
+		*cursor == NULL ? transaction->facts : (const struct fake_pair *)*cursor + 1;
+
+	if (pair == transaction->facts + FAKE_PAIRS || pair->key == NULL)
+		return false;
+	*cursor = pair;
+	*key_out = pn_slice_of(pair->key);
+	*value_out = pn_slice_of(pair->value);
+	return true;
+}
+
+struct pn_slice pn_transaction_authentication_results(const struct pn_transaction *transaction,
+                                                      struct pn_slice name, struct pn_arena *arena)
+{
+	(void)transaction;
+	return pn_slice_of(pn_arena_print(arena, "%.*s; fake", PN_SLICE_ARGS(name)));
+}
+
 struct pn_slice pn_transaction_fact(const struct pn_transaction *transaction, struct pn_slice key)
 {
 	return get_pair(transaction->facts, key);

@@ -162,6 +162,16 @@ static const struct {
          "other:fact(\"x\") == nil) other:set_note(\"a\", \"b\") assert(other:note(\"a\") == "
          "\"b\")",
          "continue"},
+	{"message.decide",
+         "assert(next(other.auth) == nil) for k, v in pairs { [\"a\"] = \"x\", [\"a.b\"] = \"y\", "
+         "[\"a.b.c\"] = \"z\", [\"a.2\"] = \"one\", [\"a.2.d\"] = \"two\", [\"ab\"] = \"no\", "
+         "[\"other\"] = \"no\", [\"authentication_results.a\"] = \"a=x\" } do other:set_fact(k, v) "
+         "end "
+         "local a = other.auth assert(a.a.result == \"x\" and a.a.b == \"y\" and a.a[\"b.c\"] == "
+         "\"z\" "
+         "and a.a[2].result == \"one\" and a.a[2].d == \"two\" and not a.other and not a.ab) "
+         "assert(other.authentication_results == \"mx.example.org; fake\")",
+         "continue"},
 	{"message.headers",
          "assert(other:parameter(\"size\") == \"1000\" and not "
          "other:parameter(\"BODY\"))",
