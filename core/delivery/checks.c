@@ -29,7 +29,7 @@ static struct pn_check_digest *find_digest(const struct pn_transaction *transact
 enum pn_status pn_transaction_want_digest(struct pn_transaction *transaction, bool is_relaxed,
                                           uint64_t limit)
 {
-	if (transaction->digester != NULL || transaction->has_digests ||
+	if (transaction->body_has_begun || transaction->has_digests ||
 	    transaction->step > PN_STEP_HEADERS)
 		return PN_CONFLICT;
 	if (find_digest(transaction, is_relaxed, limit) != NULL)
@@ -72,10 +72,11 @@ void pn_digests_feed(struct pn_transaction *transaction, struct pn_slice beyond)
 {
 	/* Hooks are still asked; who of them wants a digest is known when they have answered. */
 	if (pn_ticket_is_open(transaction->body_ticket)) {
-		transaction->misses_digests =
-			pn_buffer_append(&transaction->undigested, beyond) != PN_OK;
+		if (pn_buffer_append(&transaction->undigested, beyond) != PN_OK)
+			transaction->misses_digests = true;
 		return;
 	}
+	transaction->body_has_begun = true;
 	if (transaction->digest_count == 0) {
 		pn_buffer_clear(&transaction->undigested);
 		return;

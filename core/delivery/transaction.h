@@ -138,6 +138,7 @@ struct pn_transaction {
 	size_t digested;          /* bytes of text that it has */
 	struct pn_buffer undigested; /* what came behind them while hooks were asked what they want */
 	bool misses_digests;      /* not all of it could be kept */
+	bool body_has_begun;      /* too late to want another one */
 	bool has_digests;         /* they are known */
 
 	/* Edits, facts, scores. */

@@ -5,8 +5,9 @@
 
 int main(void)
 {
-	static Suite *(*const suites[])(void) = {suspend_suite,  route_suite, details_suite,
-	                                         classify_suite, queue_suite, NULL};
+	static Suite *(*const suites[])(void) = {
+		suspend_suite, route_suite,  details_suite, classify_suite,
+		queue_suite,   checks_suite, NULL};
 
 	return run_suites(suites);
 }

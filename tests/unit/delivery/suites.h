@@ -10,5 +10,6 @@ Suite *route_suite(void);
 Suite *details_suite(void);
 Suite *classify_suite(void);
 Suite *queue_suite(void);
+Suite *checks_suite(void);
 
 #endif
