@@ -50,6 +50,7 @@ const char *const pn_sign_options[] = {"--authserv-id=",
 
 static const char check_usage[] =
 	"usage: postern check spf --ip ADDRESS --helo NAME --mail-from ADDRESS [--receiver NAME]\n"
+	"       postern check iprev --ip ADDRESS\n"
 	"       postern check dkim FILE     one result a signature, from the top; - is standard "
 	"input\n"
 	"       postern check arc FILE      the result of the chain\n"
@@ -361,6 +362,15 @@ static void print_spf(const struct pn_arguments *arguments, const struct pn_chec
 	print_facts(arguments, output, told, sizeof(told) / sizeof(told[0]));
 }
 
+static void print_iprev(const struct pn_arguments *arguments, const struct pn_check_output *output)
+{
+	static const struct told told[] = {{"result", "iprev", false},
+	                                   {"name", "iprev.name", true},
+	                                   {"reason", "iprev.reason", false}};
+
+	print_facts(arguments, output, told, sizeof(told) / sizeof(told[0]));
+}
+
 static struct pn_slice numbered(const struct pn_check_output *output, size_t number,
                                 const char *key)
 {
@@ -520,13 +530,16 @@ static size_t take_values(const struct pn_arguments *arguments, const struct nam
 	return count;
 }
 
-static int check_spf(const struct pn_arguments *arguments)
+/* spf and iprev: what is asked about is a client. */
+static int check_client(const struct pn_arguments *arguments, const char *name,
+                        void (*print)(const struct pn_arguments *arguments,
+                                      const struct pn_check_output *output))
 {
 	static const struct name names[] = {{"--ip", "ip"},
 	                                    {"--helo", "helo"},
 	                                    {"--mail-from", "mail_from"},
 	                                    {"--receiver", "receiver"}};
-	struct asking asking = {.arguments = arguments, .print = print_spf};
+	struct asking asking = {.arguments = arguments, .print = print};
 	struct pn_check_value values[VALUES_MAX];
 	struct pn_check_input input = {.values = values};
 	struct pn_arena *arena = pn_arena_new();
@@ -537,7 +550,7 @@ static int check_spf(const struct pn_arguments *arguments)
 	if (option_of(arguments, "--ip") == NULL)
 		status = pn_fail(&error, "whose mail is it? Say so with --ip ADDRESS");
 	if (status == PN_OK)
-		status = ask(&asking, "spf", &input, NULL, arena, &error);
+		status = ask(&asking, name, &input, NULL, arena, &error);
 	pn_arena_free(&arena);
 	return status == PN_OK ? 0 : fail(&error);
 }
@@ -590,7 +603,9 @@ int pn_command_check(const struct pn_arguments *arguments)
 		return 0;
 	}
 	if (arguments->word_count == 1 && strcmp(what, "spf") == 0)
-		return check_spf(arguments);
+		return check_client(arguments, "spf", print_spf);
+	if (arguments->word_count == 1 && strcmp(what, "iprev") == 0)
+		return check_client(arguments, "iprev", print_iprev);
 	if (arguments->word_count == 2 && strcmp(what, "dkim") == 0)
 		return check_message(arguments, "dkim", print_dkim);
 	if (arguments->word_count == 2 && strcmp(what, "arc") == 0)

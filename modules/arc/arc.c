@@ -1,9 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The module arc. */
+/* The module arc: the check, and the hooks that run it. It decides nothing: what it found are
+ * facts. */
 #include <postern/module.h>
+#include <postern/network.h>
+#include <postern/session.h>
+#include <postern/transaction.h>
 
 #include "arc.h"
 
+/* ---- the hooks ---- */
+
+/* Who authenticated writes in his own name, and servers of ours have checked what they pass on. */
+static bool is_foreign(const struct arc_config *config, struct pn_session *session)
+{
+	return session != NULL && pn_session_identity(session).size == 0 &&
+	       !pn_networks_have(&config->exempt_networks, pn_session_peer(session));
+}
+
+static enum pn_verdict prepare(const struct pn_stage_call *call)
+{
+	const struct arc_config *config = call->config;
+
+	if (!is_foreign(config, call->session))
+		return PN_VERDICT_CONTINUE;
+	if (pn_check_prepare(&arc_check, config, call) != PN_OK)
+		return pn_hook_failed(call, "its signatures want too many digests of the body");
+	return PN_VERDICT_CONTINUE;
+}
+
+static enum pn_verdict check_message(const struct pn_stage_call *call)
+{
+	const struct arc_config *config = call->config;
+
+	if (!is_foreign(config, call->session))
+		return PN_VERDICT_CONTINUE;
+	return pn_check_run(&arc_check, config, call, NULL, 0, config->deadline_ms);
+}
+
+static const struct pn_hook arc_hooks[] = {
+	{.stage = PN_STAGE_MESSAGE_HEADERS,
+         .order = PN_ORDER_EARLY,
+         .on_error = PN_ON_ERROR_CONTINUE,
+         .summary = "Says which digest of the body its newest signature is about.",
+         .run = prepare},
+	{.stage = PN_STAGE_MESSAGE_SCAN,
+         .order = PN_ORDER_EARLY,
+         .on_error = PN_ON_ERROR_CONTINUE,
+         .wall_budget_ms = 30000,
+         .summary = "Verifies the chain of those that passed the message on (ARC).",
+         .run = check_message},
+	{.stage = PN_STAGE_NONE},
+};
+
+static enum pn_status check_config(const void *config, struct pn_error *error)
+{
+	const struct arc_config *own = config;
+
+	return pn_networks_check(&own->exempt_networks, error);
+}
+
+static const struct pn_option arc_options[] = {
+	PN_OPTION_LIST(struct arc_config, exempt_networks, "127.0.0.0/8 ::1 unix",
+                       .flags = PN_OPTION_RELOADABLE,
+                       .summary =
+                               "Clients whose mail is not checked: servers of ours that pass mail "
+                               "on, our own programs. Nor is that of those who authenticated."),
+	PN_OPTION_DURATION(struct arc_config, deadline_ms, "15s", .flags = PN_OPTION_RELOADABLE,
+                           .minimum_text = "100ms", .maximum_text = "25s",
+                           .summary = "For its DNS questions; what is not answered by then is "
+                                      "a temperror."),
+	PN_OPTION_TABLE_END,
+};
+
 PN_MODULE(arc, .version = "1.0",
           .summary = "ARC: what servers that mail has passed found out about it, sealed.",
-          .check = &arc_check, );
+          .options = arc_options, .config_size = sizeof(struct arc_config), .hooks = arc_hooks,
+          .check = &arc_check, .check_config = check_config, );

@@ -52,6 +52,11 @@ const char *arc_state_name(enum arc_state state);
 PN_MUST_CHECK enum pn_status arc_sign(const struct pn_signing *signing, struct pn_arena *arena,
 				      struct pn_buffer *fields_out, struct pn_error *error);
 
+struct arc_config {
+	struct pn_text_list exempt_networks;
+	uint64_t deadline_ms;
+};
+
 extern const struct pn_check arc_check;
 
 #endif

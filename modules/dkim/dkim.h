@@ -12,6 +12,7 @@
 #include <postern/check.h>
 #include <postern/error.h>
 #include <postern/header.h>
+#include <postern/option.h>
 #include <postern/signature.h>
 #include <postern/types.h>
 
@@ -157,6 +158,8 @@ PN_MUST_CHECK enum pn_status dkim_sign(const struct pn_signing *signing, struct 
 /* ---- verify.c ---- */
 
 struct dkim_config {
+	struct pn_text_list exempt_networks;
+	uint64_t deadline_ms;
 	uint32_t max_signatures;
 };
 

@@ -6,7 +6,13 @@
 
 #include <stdio.h>
 
-enum { ROUNDS = 2, SIGNATURES_MOST = 50, FACTS_PER_SIGNATURE = 8, BEGIN_SIZE = 8 };
+enum {
+	ROUNDS = 2,
+	SIGNATURES_MOST = 50,
+	SIGNATURES_TOLD = 100,
+	FACTS_PER_SIGNATURE = 9,
+	BEGIN_SIZE = 8
+};
 
 enum dkim_result {
 	DKIM_PASS,
@@ -39,7 +45,8 @@ static size_t most_signatures(const void *config)
 	return own->max_signatures < SIGNATURES_MOST ? own->max_signatures : SIGNATURES_MOST;
 }
 
-/* The signatures from the top of the message down, parsed. More than may be are not looked at. */
+/* The signatures from the top of the message down, parsed. More than may be are not looked at; and
+ * of very many the last are not told at all: a message has room for so many facts. */
 static size_t read_signatures(const void *config, const struct pn_check_input *input,
                               struct pn_arena *arena, struct verdict **verdicts_out)
 {
@@ -48,10 +55,10 @@ static size_t read_signatures(const void *config, const struct pn_check_input *i
 	size_t count = 0;
 	size_t taken = 0;
 
-	for (size_t i = 0; i < header->count; i++)
+	for (size_t i = 0; i < header->count && count < SIGNATURES_TOLD; i++)
 		count += dkim_is_signature(&header->fields[i]);
 	*verdicts_out = PN_ARENA_ARRAY(arena, count, struct verdict);
-	for (size_t i = 0; i < header->count; i++) {
+	for (size_t i = 0; i < header->count && taken < count; i++) {
 		struct verdict *verdict = &(*verdicts_out)[taken];
 
 		if (!dkim_is_signature(&header->fields[i]))
@@ -263,6 +270,13 @@ static const char *overall(const struct verdict *verdicts, size_t count)
 	return "none";
 }
 
+/* There is more of the body than what was signed. */
+static bool is_partial(const struct verdict *verdict)
+{
+	return verdict->signature.has_limit && verdict->digest != NULL &&
+	       verdict->digest->length > verdict->signature.limit;
+}
+
 static void put_output(const struct verdict *verdicts, size_t count, struct pn_arena *arena,
                        struct pn_check_output *output)
 {
@@ -281,16 +295,22 @@ static void put_output(const struct verdict *verdicts, size_t count, struct pn_a
 
 		add_fact(facts, &facts_made, arena, i + 1, "",
 		         pn_slice_of(result_name(verdict->result)));
+		add_fact(facts, &facts_made, arena, i + 1, "reason", pn_slice_of(verdict->reason));
+		if (verdict->result == DKIM_POLICY)
+			continue;
 		add_fact(facts, &facts_made, arena, i + 1, "domain", verdict->signature.domain);
 		add_fact(facts, &facts_made, arena, i + 1, "selector", verdict->signature.selector);
 		add_fact(facts, &facts_made, arena, i + 1, "identity", verdict->signature.identity);
-		add_fact(facts, &facts_made, arena, i + 1, "reason", pn_slice_of(verdict->reason));
 		if (verdict->signature.has_limit)
 			add_fact(facts, &facts_made, arena, i + 1, "is_limited", PN_SLICE("yes"));
+		if (is_partial(verdict))
+			add_fact(facts, &facts_made, arena, i + 1, "is_partial", PN_SLICE("yes"));
 		if (verdict->is_testing)
 			add_fact(facts, &facts_made, arena, i + 1, "is_testing", PN_SLICE("yes"));
 		put_result(&results, verdict);
 	}
+	if (count > 0 && verdicts[count - 1].result == DKIM_POLICY)
+		(void)!pn_buffer_append(&results, PN_SLICE("; dkim=policy"));
 	if (count == 0)
 		(void)!pn_buffer_append(&results, PN_SLICE("dkim=none"));
 	output->facts = facts;

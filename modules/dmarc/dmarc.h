@@ -9,9 +9,10 @@
 
 #include <postern/arena.h>
 #include <postern/check.h>
+#include <postern/header.h>
 #include <postern/types.h>
 
-enum { DMARC_TAGS_MAX = 64, DMARC_DOMAINS_MAX = 50 };
+enum { DMARC_TAGS_MAX = 64, DMARC_DOMAINS_MAX = 50, DMARC_FROM_MAX = 5 };
 
 enum dmarc_policy { DMARC_POLICY_ABSENT = 0, DMARC_POLICY_NONE, DMARC_POLICY_QUARANTINE, DMARC_POLICY_REJECT };
 
@@ -22,6 +23,14 @@ struct pn_slice dmarc_domain(struct pn_slice text, struct pn_arena *arena);
 /* The domain of its organization (section 3.2): one label more than what registries give away. Itself
  * where that is all there is. */
 struct pn_slice dmarc_organization(struct pn_slice domain, struct pn_arena *arena);
+
+/* ---- from.c (section 6.6.1) ---- */
+
+/* The domains of the addresses in From, each once, separated by commas; in lower case. NULL, or why there is
+ * nothing to ask about: no such field, several, no address, too many domains, text that is no list of
+ * addresses. */
+const char *dmarc_from(const struct pn_header *header, struct pn_arena *arena,
+		       struct pn_slice *domains_out);
 
 /* ---- record.c (section 6.3) ---- */
 

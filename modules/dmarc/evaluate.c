@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { ROUNDS = 3, QUESTIONS = 2 };
+enum { ROUNDS = 3, QUESTIONS = 2 * DMARC_FROM_MAX };
 
 enum dmarc_result { DMARC_NONE, DMARC_PASS, DMARC_FAIL, DMARC_TEMPERROR, DMARC_PERMERROR };
 
@@ -131,6 +131,13 @@ static enum pn_status evaluate(struct evaluation *evaluation)
 		return end(evaluation, DMARC_PASS, "DKIM stands for the domain");
 	if (evaluation->is_spf_aligned)
 		return end(evaluation, DMARC_PASS, "SPF stands for the domain");
+	/* What was not answered might have been a pass (section 6.6.2): nothing is held against it.
+	 */
+	if (any_is_aligned(evaluation, "doubtful", false))
+		return end(evaluation, DMARC_TEMPERROR,
+		           "DNS did not answer for what could stand for it");
+	if (pn_check_value_of(evaluation->input, PN_SLICE("unknown")).size > 0)
+		return end(evaluation, DMARC_TEMPERROR, "SPF or DKIM is not known");
 	return end(evaluation, DMARC_FAIL, "nothing stands for the domain");
 }
 
@@ -144,6 +151,7 @@ static void put_output(const struct evaluation *evaluation, struct pn_check_outp
 	bool has_policy = evaluation->policy != DMARC_POLICY_ABSENT;
 	const struct pn_check_value facts[] = {
 		{PN_SLICE("dmarc"), pn_slice_of(result)},
+		{PN_SLICE("dmarc.from"), evaluation->from},
 		{PN_SLICE("dmarc.policy"), pn_slice_of(policy)},
 		{PN_SLICE("dmarc.domain"), has_policy ? evaluation->place : PN_SLICE_NONE},
 		{PN_SLICE("dmarc.percent"),
@@ -168,27 +176,68 @@ static void put_output(const struct evaluation *evaluation, struct pn_check_outp
 	                                    PN_SLICE_ARGS(evaluation->from)));
 }
 
+/* ---- several domains (section 6.6.1) ---- */
+
+/* How much there is to hold against a message; the worst of its domains speaks for it. */
+static unsigned gravity(const struct evaluation *evaluation)
+{
+	switch (evaluation->result) {
+	case DMARC_FAIL:
+		return evaluation->policy == DMARC_POLICY_REJECT       ? 6
+		       : evaluation->policy == DMARC_POLICY_QUARANTINE ? 5
+		                                                       : 3;
+	case DMARC_TEMPERROR:
+		return 4;
+	case DMARC_PERMERROR:
+		return 2;
+	case DMARC_NONE:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static enum pn_status evaluate_domain(struct evaluation *evaluation,
+                                      const struct pn_check_input *input, struct pn_slice domain,
+                                      struct pn_arena *arena)
+{
+	evaluation->input = input;
+	evaluation->arena = arena;
+	evaluation->from = dmarc_domain(domain, arena);
+	if (evaluation->from.size == 0)
+		return PN_FAILED;
+	evaluation->organization = dmarc_organization(evaluation->from, arena);
+	return evaluate(evaluation);
+}
+
 static enum pn_status run(const void *config, const struct pn_check_input *input,
                           struct pn_arena *arena, struct pn_check_output *output,
                           struct pn_error *error)
 {
-	struct evaluation *evaluation = PN_ARENA_NEW(arena, struct evaluation);
-	enum pn_status status;
+	struct evaluation *evaluations = PN_ARENA_ARRAY(arena, DMARC_FROM_MAX, struct evaluation);
+	struct pn_dns_question *questions =
+		PN_ARENA_ARRAY(arena, DMARC_FROM_MAX, struct pn_dns_question);
+	const struct evaluation *worst = evaluations;
+	struct pn_slice rest = pn_check_value_of(input, PN_SLICE("from"));
 
 	(void)config;
-	evaluation->input = input;
-	evaluation->arena = arena;
-	evaluation->from = dmarc_domain(pn_check_value_of(input, PN_SLICE("from")), arena);
-	if (evaluation->from.size == 0)
-		return pn_fail(error, "the domain of From is none");
-	evaluation->organization = dmarc_organization(evaluation->from, arena);
-	status = evaluate(evaluation);
-	if (status == PN_PENDING) {
-		output->questions = &evaluation->question;
-		output->question_count = 1;
-		return PN_PENDING;
+	for (size_t i = 0; i < DMARC_FROM_MAX && (i == 0 || rest.size > 0); i++) {
+		struct pn_slice domain = pn_slice_trim(pn_slice_cut(&rest, ','));
+		enum pn_status status = evaluate_domain(&evaluations[i], input, domain, arena);
+
+		if (status == PN_FAILED)
+			return pn_fail(error, "the domain of From is none");
+		if (status == PN_PENDING)
+			questions[output->question_count++] = evaluations[i].question;
+		else if (gravity(&evaluations[i]) > gravity(worst))
+			worst = &evaluations[i];
 	}
-	put_output(evaluation, output);
+	if (rest.size > 0)
+		return pn_fail(error, "From has too many domains");
+	output->questions = questions;
+	if (output->question_count > 0)
+		return PN_PENDING;
+	put_output(worst, output);
 	return PN_OK;
 }
 
