@@ -114,6 +114,37 @@ def run_silent(build, directory):
     return results
 
 
+IPREV_ZONE = "\n".join(["1.2.0.192.in-addr.arpa 300 IN PTR liar.test", "1.2.0.192.in-addr.arpa 300 IN PTR good.test",
+                        "good.test 300 IN A 192.0.2.1", "liar.test 300 IN A 192.0.2.9",
+                        "2.2.0.192.in-addr.arpa 300 IN PTR liar.test", "3.2.0.192.in-addr.arpa 300 IN PTR TIMEOUT",
+                        "4.2.0.192.in-addr.arpa 300 IN PTR silent.test", "silent.test 300 IN A SERVFAIL",
+                        "5.2.0.192.in-addr.arpa 300 IN PTR six.test", "six.test 300 IN AAAA 2001:db8::5",
+                        "5." + "0." * 23 + "8.b.d.0.1.0.0.2.ip6.arpa 300 IN PTR six.test"]
+                       + [f"6.2.0.192.in-addr.arpa 300 IN PTR n{number:02}.test" for number in range(9)]
+                       + ["6.2.0.192.in-addr.arpa 300 IN PTR tenth.test", "tenth.test 300 IN A 192.0.2.6"]
+                       + [f"7.2.0.192.in-addr.arpa 300 IN PTR n{number:02}.test" for number in range(10)]
+                       + ["7.2.0.192.in-addr.arpa 300 IN PTR late.test"]) + "\n"
+
+# An address, the result, and the name where there is one.
+IPREV = (("192.0.2.1", "pass", "good.test"), ("192.0.2.2", "fail", None), ("192.0.2.3", "temperror", None),
+         ("192.0.2.4", "temperror", None), ("192.0.2.5", "fail", None), ("2001:db8::5", "pass", "six.test"),
+         ("2001:DB8:0::5", "pass", "six.test"), ("192.0.2.6", "pass", "tenth.test"), ("192.0.2.7", "fail", None),
+         ("192.0.2.8", "permerror", None))
+
+
+def run_iprev(build, directory):
+    """Names that lead back; ten are looked at, and an eleventh does no harm."""
+    path = os.path.join(directory, "iprev")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(IPREV_ZONE)
+    results = []
+    for ip, *expected in IPREV:
+        answer, trouble = ask(build, ["iprev", "--json", "--zone", path, "--ip", ip])
+        got = [answer["result"], answer["name"]] if answer else trouble
+        results.append((f"iprev_of_{ip}", "" if got == expected else f"{got} where {expected} is right"))
+    return results
+
+
 # ---- in the gateway ----
 
 TELLS = """on("envelope.sender", function(session)
@@ -181,7 +212,8 @@ def main():
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="postern-test-") as directory:
         if "gateway" in options.names:
-            for name, trouble in [*run_gateway(options.build), *run_silent(options.build, directory)]:
+            for name, trouble in [*run_gateway(options.build), *run_silent(options.build, directory),
+                                  *run_iprev(options.build, directory)]:
                 passed += not trouble
                 failed += bool(trouble)
                 print(f"not ok {name}\n#   {trouble}" if trouble else f"ok {name}")
