@@ -284,6 +284,14 @@ destination_messages_per_minute = 1000000
 
 -- ARC: what servers that mail has passed found out about it, sealed.
 module "arc" {
+    -- Clients whose mail is not checked: servers of ours that pass mail on, our own programs. Nor is that of those who authenticated.
+    -- It is a list of texts.
+    exempt_networks = { "127.0.0.0/8", "::1", "unix" },
+
+    -- For its DNS questions; what is not answered by then is a temperror.
+    -- It is a duration like "30s" from 100ms to 25s.
+    deadline_ms = "15s",
+
 }
 
 -- Accounts, aliases and passwords from a text file.
@@ -556,6 +564,14 @@ module "deliver_smtp" {
 
 -- DKIM: whether a domain stands for a message, by its signatures.
 module "dkim" {
+    -- Clients whose mail is not checked: servers of ours that pass mail on, our own programs. Nor is that of those who authenticated.
+    -- It is a list of texts.
+    exempt_networks = { "127.0.0.0/8", "::1", "unix" },
+
+    -- For its DNS questions; what is not answered by then is a temperror.
+    -- It is a duration like "30s" from 100ms to 25s.
+    deadline_ms = "15s",
+
     -- Signatures of a message that are looked at, from the top; of the others the result is policy.
     -- It is a whole number from 1 to 50.
     max_signatures = 10,
@@ -564,6 +580,14 @@ module "dkim" {
 
 -- DMARC: what the domain in From wants done with mail that it does not stand for.
 module "dmarc" {
+    -- Clients whose mail is not checked: servers of ours that pass mail on, our own programs. Nor is that of those who authenticated.
+    -- It is a list of texts.
+    exempt_networks = { "127.0.0.0/8", "::1", "unix" },
+
+    -- For its DNS questions; what is not answered by then is a temperror.
+    -- It is a duration like "30s" from 100ms to 25s.
+    deadline_ms = "10s",
+
 }
 
 -- Lets clients work with the mail of their accounts by IMAP.
@@ -619,6 +643,18 @@ module "imap" {
     -- How often an idling client hears that the gateway is still here.
     -- It is a duration like "30s" from 100ms to 1d.
     idle_interval = "2m",
+
+}
+
+-- iprev: whether the name of a client leads back to its address.
+module "iprev" {
+    -- Clients that are not asked about: servers of ours that pass mail on, our own programs. Nor are those who authenticated.
+    -- It is a list of texts.
+    exempt_networks = { "127.0.0.0/8", "::1", "unix" },
+
+    -- For its DNS questions; then the result is temperror.
+    -- It is a duration like "30s" from 100ms to 25s.
+    deadline_ms = "10s",
 
 }
 

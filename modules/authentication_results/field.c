@@ -71,7 +71,8 @@ static bool read_token(struct pn_slice value, size_t *at, char room[NAME_MAX], s
 	while (*at < value.size && size < NAME_MAX) {
 		char byte = value.data[*at];
 
-		if (is_space(byte) || byte == ';' || byte == '(')
+		/* None of them can stand in it without quotes. */
+		if (is_space(byte) || (byte != '\0' && strchr(";(,/=", byte) != NULL))
 			break;
 		room[size++] = byte;
 		++*at;

@@ -5,6 +5,7 @@
  * differ about it. One thing is not: a name with "@" before an address in brackets, which many
  * write. Pure.
  */
+#include <postern/address.h>
 #include <postern/text.h>
 
 #include "dmarc.h"
@@ -131,6 +132,9 @@ static void take_domain(struct reader *reader)
 		size += atom.size;
 	}
 	domain = dmarc_domain(pn_slice_make(text, size), reader->arena);
+	if (domain.size == 0)
+		domain = dmarc_domain(pn_domain_to_ascii(reader->arena, pn_slice_make(text, size)),
+		                      reader->arena);
 	if (domain.size == 0) {
 		fail(reader, "the domain in From is none");
 		return;

@@ -256,6 +256,8 @@ def judge(world):
         case(f"from_{name}", sent(message(value), sender="x@other.test").split("|")[4:],
              ["fail", "reject", "pass.test", "nothing stands for the domain"] if domain == "pass.test"
              else ["permerror", "nil", "", domain])
+    case("from_u_label", sent(message("a@bücher.test"), sender="x@other.test").split("|")[4:],
+         ["none", "", "xn--bcher-kva.test", "the domain has no record"])
     case("two_from_fields", sent(message(more="From: x@other.test\r\n")).split("|")[4:],
          ["permerror", "nil", "", "there are several From fields"])
     case("no_from_field", sent("Subject: x\r\n\r\nx\r\n").split("|")[4:],
