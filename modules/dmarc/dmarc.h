@@ -32,6 +32,22 @@ struct pn_slice dmarc_organization(struct pn_slice domain, struct pn_arena *aren
 const char *dmarc_from(const struct pn_header *header, struct pn_arena *arena,
 		       struct pn_slice *domains_out);
 
+/* ---- collect.c ---- */
+
+/* Domains, separated by commas. */
+struct dmarc_evidence {
+	struct pn_slice from;
+	struct pn_slice spf;      /* that SPF stands for */
+	struct pn_slice dkim;     /* that DKIM stands for, by signatures that cover the whole body */
+	struct pn_slice doubtful; /* that one of them might stand for, did DNS answer */
+	bool is_unknown;          /* one of them has said nothing */
+};
+
+/* As the values "from", "spf" and "dkim" have it, all of them domains; or, where "from" is not given, by the
+ * header and the facts of the other checks ("spf", "spf.domain", "dkim.1", …). NULL, or what is wrong with From. */
+const char *dmarc_collect(const struct pn_check_input *input, struct pn_arena *arena,
+			  struct dmarc_evidence *evidence_out);
+
 /* ---- record.c (section 6.3) ---- */
 
 struct dmarc_record {

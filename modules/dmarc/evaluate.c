@@ -15,6 +15,7 @@ static const char *const result_names[] = {"none", "pass", "fail", "temperror", 
 struct evaluation {
 	const struct pn_check_input *input;
 	struct pn_arena *arena;
+	const struct dmarc_evidence *evidence;
 	struct pn_slice from;
 	struct pn_slice organization;
 	struct pn_slice place; /* where the record was found */
@@ -98,10 +99,9 @@ static bool is_aligned(const struct evaluation *evaluation, struct pn_slice text
 	                      evaluation->organization);
 }
 
-static bool any_is_aligned(const struct evaluation *evaluation, const char *key, bool is_strict)
+static bool any_is_aligned(const struct evaluation *evaluation, struct pn_slice rest,
+                           bool is_strict)
 {
-	struct pn_slice rest = pn_check_value_of(evaluation->input, pn_slice_of(key));
-
 	for (size_t i = 0; i < DMARC_DOMAINS_MAX && rest.size > 0; i++) {
 		if (is_aligned(evaluation, pn_slice_trim(pn_slice_cut(&rest, ',')), is_strict))
 			return true;
@@ -125,18 +125,20 @@ static enum pn_status evaluate(struct evaluation *evaluation)
 	if (record->subdomain_policy != DMARC_POLICY_ABSENT &&
 	    !pn_slice_equal(evaluation->place, evaluation->from))
 		evaluation->policy = record->subdomain_policy;
-	evaluation->is_spf_aligned = any_is_aligned(evaluation, "spf", record->is_spf_strict);
-	evaluation->is_dkim_aligned = any_is_aligned(evaluation, "dkim", record->is_dkim_strict);
+	evaluation->is_spf_aligned =
+		any_is_aligned(evaluation, evaluation->evidence->spf, record->is_spf_strict);
+	evaluation->is_dkim_aligned =
+		any_is_aligned(evaluation, evaluation->evidence->dkim, record->is_dkim_strict);
 	if (evaluation->is_dkim_aligned)
 		return end(evaluation, DMARC_PASS, "DKIM stands for the domain");
 	if (evaluation->is_spf_aligned)
 		return end(evaluation, DMARC_PASS, "SPF stands for the domain");
 	/* What was not answered might have been a pass (section 6.6.2): nothing is held against it.
 	 */
-	if (any_is_aligned(evaluation, "doubtful", false))
+	if (any_is_aligned(evaluation, evaluation->evidence->doubtful, false))
 		return end(evaluation, DMARC_TEMPERROR,
 		           "DNS did not answer for what could stand for it");
-	if (pn_check_value_of(evaluation->input, PN_SLICE("unknown")).size > 0)
+	if (evaluation->evidence->is_unknown)
 		return end(evaluation, DMARC_TEMPERROR, "SPF or DKIM is not known");
 	return end(evaluation, DMARC_FAIL, "nothing stands for the domain");
 }
@@ -176,6 +178,19 @@ static void put_output(const struct evaluation *evaluation, struct pn_check_outp
 	                                    PN_SLICE_ARGS(evaluation->from)));
 }
 
+/* There is no domain to ask about. */
+static void put_trouble(const char *trouble, struct pn_arena *arena, struct pn_check_output *output)
+{
+	struct pn_check_value *facts = PN_ARENA_ARRAY(arena, 3, struct pn_check_value);
+
+	facts[0] = (struct pn_check_value){PN_SLICE("dmarc"), PN_SLICE("permerror")};
+	facts[1] = (struct pn_check_value){PN_SLICE("dmarc.from"), PN_SLICE("")};
+	facts[2] = (struct pn_check_value){PN_SLICE("dmarc.reason"), pn_slice_of(trouble)};
+	output->facts = facts;
+	output->fact_count = 3;
+	output->authentication_result = PN_SLICE("dmarc=permerror");
+}
+
 /* ---- several domains (section 6.6.1) ---- */
 
 /* How much there is to hold against a message; the worst of its domains speaks for it. */
@@ -198,10 +213,12 @@ static unsigned gravity(const struct evaluation *evaluation)
 }
 
 static enum pn_status evaluate_domain(struct evaluation *evaluation,
-                                      const struct pn_check_input *input, struct pn_slice domain,
+                                      const struct pn_check_input *input,
+                                      const struct dmarc_evidence *evidence, struct pn_slice domain,
                                       struct pn_arena *arena)
 {
 	evaluation->input = input;
+	evaluation->evidence = evidence;
 	evaluation->arena = arena;
 	evaluation->from = dmarc_domain(domain, arena);
 	if (evaluation->from.size == 0)
@@ -218,12 +235,19 @@ static enum pn_status run(const void *config, const struct pn_check_input *input
 	struct pn_dns_question *questions =
 		PN_ARENA_ARRAY(arena, DMARC_FROM_MAX, struct pn_dns_question);
 	const struct evaluation *worst = evaluations;
-	struct pn_slice rest = pn_check_value_of(input, PN_SLICE("from"));
+	struct dmarc_evidence evidence;
+	const char *trouble = dmarc_collect(input, arena, &evidence);
+	struct pn_slice rest = evidence.from;
 
 	(void)config;
+	if (trouble != NULL) {
+		put_trouble(trouble, arena, output);
+		return PN_OK;
+	}
 	for (size_t i = 0; i < DMARC_FROM_MAX && (i == 0 || rest.size > 0); i++) {
 		struct pn_slice domain = pn_slice_trim(pn_slice_cut(&rest, ','));
-		enum pn_status status = evaluate_domain(&evaluations[i], input, domain, arena);
+		enum pn_status status =
+			evaluate_domain(&evaluations[i], input, &evidence, domain, arena);
 
 		if (status == PN_FAILED)
 			return pn_fail(error, "the domain of From is none");
