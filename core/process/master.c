@@ -11,6 +11,7 @@
 
 #include "process/channel.h"
 #include "process/master_parts.h"
+#include "process/notify.h"
 #include "process/oom.h"
 
 #include <errno.h>
@@ -63,6 +64,7 @@ static void announce(void)
 	pn_master.has_served = true;
 	printf("postern: ready\n%s", pn_master.current->flat.welcome);
 	fflush(stdout);
+	pn_notify_ready(pn_master.current->number);
 }
 
 void pn_master_stop(const struct pn_asker *asker)
@@ -72,6 +74,7 @@ void pn_master_stop(const struct pn_asker *asker)
 	if (pn_master.is_stopping)
 		return;
 	pn_master.is_stopping = true;
+	pn_notify_stopping();
 	atomic_store(&pn_master.shared->is_stopping, 1);
 	pn_master.stop_deadline_ms =
 		pn_master_now_ms() + 5000 +
@@ -258,6 +261,7 @@ static void turn(void)
 	pn_crew_start_due();
 	end_late_ones();
 	turn_tls_keys();
+	pn_notify_turn(pn_master_now_ms());
 }
 
 /* A session is a descriptor: as many as this process may have, and who may have more takes more.
@@ -309,11 +313,13 @@ int pn_master_main(const char *config_path)
 	struct pn_error error;
 
 	pn_master.base.config_path = config_path;
+	pn_notify_open();
 	if (set_up(&error) != PN_OK || pn_supply_load(&pn_master.base, pn_master.current, 1,
 	                                              &pn_master.next, &error) != PN_OK) {
 		pn_master_say("%s", error.text);
 		return 1;
 	}
+	pn_notify_listeners_chosen();
 	pn_crew_want(&pn_master.next->flat);
 	while (!pn_master.is_stopping || any_worker_left())
 		turn();

@@ -6,6 +6,7 @@
 #include "process/master_parts.h"
 
 #include "process/channel.h"
+#include "process/notify.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,6 +58,7 @@ void pn_reload_give_up(const char *format, ...)
 	}
 	pn_supply_free(&pn_master.next, pn_master.current);
 	pn_master_say("reload: nothing was changed: %s", why);
+	pn_notify_not_reloaded(why);
 	pn_reload_answer_asker(text);
 }
 
@@ -155,11 +157,13 @@ void pn_reload_begin(const struct pn_asker *asker)
 	}
 	if (asker != NULL)
 		pn_master.reload_asker = *asker;
+	pn_notify_reloading();
 	if (pn_supply_load(&pn_master.base, pn_master.current, pn_master.current->number + 1,
 	                   &pn_master.next, &error) != PN_OK) {
 		char text[PN_PACKET_SIZE];
 
 		pn_master_say("reload: nothing was changed: %s", error.text);
+		pn_notify_not_reloaded(error.text);
 		snprintf(text, sizeof(text), "failed %s", error.text);
 		pn_reload_answer_asker(text);
 		return;
@@ -176,13 +180,12 @@ void pn_reload_begin(const struct pn_asker *asker)
 		pn_reload_finish();
 }
 
-/* The asker of a reload hears of it when every worker uses what is new. */
+/* The asker of a reload, and the service manager, hear of it when every worker uses what is new. */
 void pn_reload_answer_when_used(void)
 {
 	char text[100];
 
-	if (pn_master.reload_asker.worker == 0 || pn_master.next != NULL ||
-	    pn_master.current == NULL)
+	if (!pn_master.has_served || pn_master.next != NULL)
 		return;
 	for (size_t i = 0; i < PN_MAX_SLOTS; i++) {
 		const struct pn_slot *slot = &pn_master.shared->slots[i];
@@ -192,6 +195,7 @@ void pn_reload_answer_when_used(void)
 		    atomic_load(&slot->counters.generation) != pn_master.current->number)
 			return;
 	}
+	pn_notify_reloaded(pn_master.current->number);
 	snprintf(text, sizeof(text), "ok generation %u is in use", pn_master.current->number);
 	pn_reload_answer_asker(text);
 }

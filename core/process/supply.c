@@ -6,6 +6,7 @@
 #include "io/file.h"
 #include "io/socket.h"
 #include "process/child.h"
+#include "process/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +74,8 @@ static enum pn_status bind_listener(struct pn_supply *supply, const struct pn_su
 
 	if (list_find(&supply->listeners, name) >= 0)
 		return PN_OK;
+	if (descriptor < 0)
+		descriptor = pn_notify_listener(address);
 	if (descriptor < 0 && pn_socket_listen(address, &descriptor, error) != PN_OK)
 		return PN_FAILED;
 	list_add(&supply->listeners, name, descriptor);

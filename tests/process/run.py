@@ -31,6 +31,7 @@ from support import (DOMAIN, PASSWORD, SHA512, SLOWNESS, Clients, Failure, Gatew
 from confinement import ConfinementTests
 from control import ControlTests
 from layers import LayerTests
+from managers import ManagerTests
 from policies import PolicyTests
 from proxies import ProxyTests
 from poison import PoisonTests
@@ -51,7 +52,7 @@ HELLO = 'on("client.hello", function(session)\n\tif session.hello == "bad.test" 
 
 
 class Tests(QueueTests, PolicyTests, PoisonTests, ControlTests, ProxyTests, TlsTests,
-            LayerTests, ConfinementTests, PressureTests):
+            LayerTests, ConfinementTests, PressureTests, ManagerTests):
     """The tests; each is called with a function that makes gateways, and ends them."""
 
     def __init__(self, build, seed):
@@ -725,7 +726,8 @@ def main():
                         *vars(PolicyTests).items(), *vars(PoisonTests).items(),
                         *vars(ControlTests).items(), *vars(ProxyTests).items(),
                         *vars(TlsTests).items(), *vars(LayerTests).items(),
-                        *vars(ConfinementTests).items(), *vars(PressureTests).items()):
+                        *vars(ConfinementTests).items(), *vars(PressureTests).items(),
+                        *vars(ManagerTests).items()):
         if name.startswith("_") or name in known or not callable(value) or hasattr(value, "is_helper"):
             continue
         if arguments.names and not any(word in name for word in arguments.names):
