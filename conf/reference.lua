@@ -578,6 +578,26 @@ module "dkim" {
 
 }
 
+-- DKIM signatures on mail that our users send, and by scripts.
+module "dkim_sign" {
+    -- The table of keys: "DOMAIN SELECTOR FILE" a line, with files named from its folder; old or new behind it: in DNS, but not used.
+    -- It is a path; it must be given.
+    -- keys = nil,
+
+    -- What may change on the way (RFC 6376 section 3.4), in the header and in the body.
+    -- It is one of "relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple".
+    canonicalization = "relaxed/relaxed",
+
+    -- Mail of those who authenticated, and of clients in networks, is signed with the active keys of the domain in From, or of the nearest above it that has some. What else is signed is what scripts ask for.
+    -- It is true or false.
+    signs_own = true,
+
+    -- Clients whose mail is ours, whoever they are.
+    -- It is a list of texts.
+    networks = { "127.0.0.0/8", "::1", "unix" },
+
+}
+
 -- DMARC: what the domain in From wants done with mail that it does not stand for.
 module "dmarc" {
     -- Clients whose mail is not checked: servers of ours that pass mail on, our own programs. Nor is that of those who authenticated.

@@ -68,8 +68,9 @@ function(session, recipient)
 end)
 
 -- Quoted texts and comments are passed over (RFC 5322 section 3.2); what is left and looks like an
--- address is one.
-local pattern = [[("(?:[^"\\]|\\.)*+")|(\((?:[^()\\]|\\.)*+\))|([\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]*\w)]]
+-- address is one. What has no end goes to the end, and an address is looked for at the beginning of
+-- a word alone: otherwise time would be spent at each letter of what is none.
+local pattern = [[("(?:[^"\\]|\\.?)*+(?:"|\z))|(\((?:[^()\\]|\\.?)*+(?:\)|\z))|((?<![\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]++@[\w.-]*\w)]]
 
 local function rewrite_field(value)
 	return regex.gsub(value, pattern, function(quoted, comment, address)

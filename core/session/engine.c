@@ -82,7 +82,9 @@ static enum pn_verdict verdict_of_failure(const struct hook_run *hook_run)
 			break;
 		return PN_VERDICT_CONTINUE;
 	case PN_ON_ERROR_REJECT:
-		return only_observes(stage) ? PN_VERDICT_CONTINUE : PN_VERDICT_REJECT;
+		if (pn_stage_allows(stage, PN_VERDICT_REJECT))
+			return PN_VERDICT_REJECT;
+		break;
 	case PN_ON_ERROR_DEFER:
 	case PN_ON_ERROR_DEFAULT:
 		break;

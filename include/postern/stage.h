@@ -80,7 +80,7 @@ enum pn_verdict {
 	X(RECIPIENT_DECIDE, "recipient.decide",                                                    \
 	  PN_MAY_REFUSE | PN_MAY(DISCARD) | PN_MAY(QUARANTINE) | PN_MAY(HOLD) | PN_MAY(REDIRECT),  \
 	  "For each recipient, after the message was judged.")                                     \
-	X(MESSAGE_CHANGE, "message.change", PN_MAY(CONTINUE) | PN_MAY(ACCEPT),                     \
+	X(MESSAGE_CHANGE, "message.change", PN_MAY(CONTINUE) | PN_MAY(ACCEPT) | PN_MAY(DEFER),     \
 	  "Before the commit; edits of a hook count whole or not at all.")                         \
 	X(RECIPIENT_ROUTE, "recipient.route",                                                      \
 	  PN_MAY_REFUSE | PN_MAY(DISCARD) | PN_MAY(HOLD) | PN_MAY(REDIRECT),                       \

@@ -22,6 +22,7 @@ import arc_cases  # noqa: E402
 import dkim_cases  # noqa: E402
 import field_cases  # noqa: E402
 import messages  # noqa: E402
+import sign_cases  # noqa: E402
 from gateway import Gateway  # noqa: E402
 
 NOW = 1700000000
@@ -207,7 +208,7 @@ def run_gateway(build):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "gcc"))
-    parser.add_argument("names", nargs="*", default=[*KINDS, "dkim", "arc", "gateway", "field", "messages"])
+    parser.add_argument("names", nargs="*", default=[*KINDS, "dkim", "arc", "gateway", "field", "messages", "sign"])
     options = parser.parse_args()
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="postern-test-") as directory:
@@ -222,15 +223,18 @@ def main():
                 passed += not trouble
                 failed += bool(trouble)
                 print(f"not ok field: {name}\n#   {trouble}" if trouble else f"ok field: {name}")
-        if "messages" in options.names:
-            results = messages.run(options.build)
+        for kind, run_cases in (("messages", lambda: messages.run(options.build)),
+                                ("sign", lambda: sign_cases.run(options.build, directory))):
+            if kind not in options.names:
+                continue
+            results = run_cases()
             for name, trouble in results:
                 passed += not trouble
                 failed += bool(trouble)
                 if trouble:
-                    print(f"not ok messages: {name}\n#   {trouble}")
+                    print(f"not ok {kind}: {name}\n#   {trouble}")
             if not any(trouble for _, trouble in results):
-                print(f"ok messages: {len(results)} cases")
+                print(f"ok {kind}: {len(results)} cases")
         for kind, cases in (("dkim", dkim_cases), ("arc", arc_cases)):
             if kind not in options.names:
                 continue

@@ -64,7 +64,8 @@ it("changes nothing where there is nothing to change", function()
 end)
 
 it("is not held up by a header that means harm", function()
-	for _, value in ipairs { ('"'):rep(3000), ("("):rep(3000), ("a."):rep(3000) .. "@", ('"\\'):rep(2000), ("a@"):rep(2000) } do
+	for _, value in ipairs { ('"'):rep(3000), ("("):rep(3000), ("a."):rep(3000) .. "@", ('"\\'):rep(2000), ("a@"):rep(2000),
+		("(\\"):rep(2000), ('"a'):rep(1001), "a@" .. ("."):rep(3000), '"\\' } do
 		local said, failure = run("message.change", { message = "From: " .. value .. "\r\n\r\n", identity = known })
 		equal(said, "continue", failure)
 	end
