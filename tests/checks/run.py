@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 
 import arc_cases  # noqa: E402
+import auth_cases  # noqa: E402
 import dkim_cases  # noqa: E402
 import field_cases  # noqa: E402
 import messages  # noqa: E402
@@ -208,7 +209,7 @@ def run_gateway(build):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "gcc"))
-    parser.add_argument("names", nargs="*", default=[*KINDS, "dkim", "arc", "gateway", "field", "messages", "sign"])
+    parser.add_argument("names", nargs="*", default=[*KINDS, "dkim", "arc", "auth", "gateway", "field", "messages", "sign"])
     options = parser.parse_args()
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="postern-test-") as directory:
@@ -235,7 +236,7 @@ def main():
                     print(f"not ok {kind}: {name}\n#   {trouble}")
             if not any(trouble for _, trouble in results):
                 print(f"ok {kind}: {len(results)} cases")
-        for kind, cases in (("dkim", dkim_cases), ("arc", arc_cases)):
+        for kind, cases in (("dkim", dkim_cases), ("arc", arc_cases), ("auth", auth_cases)):
             if kind not in options.names:
                 continue
             results = cases.run(os.path.join(options.build, "postern"), directory)
