@@ -357,6 +357,68 @@ enum pn_status pn_private_key_read_pem(struct pn_slice text, struct pn_private_k
 	return PN_OK;
 }
 
+enum pn_status pn_private_key_new(enum pn_signature_algorithm algorithm, unsigned bits,
+                                  struct pn_private_key **key_out, struct pn_error *error)
+{
+	EVP_PKEY *key = NULL;
+
+	if (algorithm == PN_SIGNATURE_RS256 && (bits < RSA_BITS_LEAST || bits > RSA_BITS_MAX))
+		return pn_fail(error, "an RSA key has %d to %d bits", RSA_BITS_LEAST, RSA_BITS_MAX);
+	if (algorithm == PN_SIGNATURE_RS256)
+		key = EVP_RSA_gen(bits);
+	else if (algorithm == PN_SIGNATURE_EDDSA)
+		key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	if (key == NULL) {
+		ERR_clear_error();
+		return pn_fail(error, "OpenSSL made no key of that kind");
+	}
+	*key_out = calloc(1, sizeof(**key_out));
+	if (*key_out == NULL)
+		abort();
+	(*key_out)->key = key;
+	(*key_out)->algorithm = algorithm;
+	return PN_OK;
+}
+
+enum pn_status pn_private_key_write_pem(const struct pn_private_key *key, struct pn_buffer *out)
+{
+	BIO *memory = BIO_new(BIO_s_secmem());
+	char *text = NULL;
+	enum pn_status status = PN_FAILED;
+	long size;
+
+	if (memory == NULL)
+		abort();
+	if (PEM_write_bio_PKCS8PrivateKey(memory, key->key, NULL, NULL, 0, NULL, NULL) == 1) {
+		size = BIO_get_mem_data(memory, &text);
+		status = pn_buffer_append(out, pn_slice_make(text, (size_t)size));
+	}
+	ERR_clear_error();
+	BIO_free(memory);
+	return status;
+}
+
+enum pn_status pn_private_key_public(const struct pn_private_key *key, struct pn_buffer *out)
+{
+	unsigned char bytes[ED25519_SIZE];
+	size_t size = sizeof(bytes);
+	unsigned char *der = NULL;
+	enum pn_status status;
+	int der_size;
+
+	if (key->algorithm == PN_SIGNATURE_EDDSA) {
+		if (EVP_PKEY_get_raw_public_key(key->key, bytes, &size) != 1)
+			return PN_FAILED;
+		return pn_buffer_append(out, pn_slice_make((const char *)bytes, size));
+	}
+	der_size = i2d_PUBKEY(key->key, &der);
+	if (der_size <= 0)
+		return PN_FAILED;
+	status = pn_buffer_append(out, pn_slice_make((const char *)der, (size_t)der_size));
+	OPENSSL_free(der);
+	return status;
+}
+
 void pn_private_key_free(struct pn_private_key **key)
 {
 	if (*key == NULL)

@@ -41,6 +41,7 @@ extern const char *const pn_queue_options[];
 extern const char *const pn_top_options[];
 extern const char *const pn_check_options[];
 extern const char *const pn_sign_options[];
+extern const char *const pn_key_options[];
 
 int pn_command_config(const struct pn_arguments *arguments);
 int pn_command_stages(const struct pn_arguments *arguments);
@@ -58,5 +59,6 @@ int pn_command_policy(const struct pn_arguments *arguments);
 int pn_command_top(const struct pn_arguments *arguments);
 int pn_command_check(const struct pn_arguments *arguments);
 int pn_command_sign(const struct pn_arguments *arguments);
+int pn_command_key(const struct pn_arguments *arguments);
 
 #endif

@@ -35,7 +35,7 @@
  *   0.7  2026-11-30  check.h: pn_check_prepare, pn_check_run. transaction.h: received_header,
  *                    set_results, next_fact, authentication_results, want_digest, digest.
  *                    lualib.h: pn_lua_call. address.h: pn_domain_to_ascii.
- *                    stage.h: message.change may defer.
+ *                    stage.h: message.change may defer. signature.h: new keys, written.
  */
 #ifndef POSTERN_ABI_H
 #define POSTERN_ABI_H

@@ -66,6 +66,21 @@ PN_MUST_CHECK enum pn_status pn_private_key_read_pem(struct pn_slice text,
 						     struct pn_private_key **key_out,
 						     struct pn_error *error);
 
+/* A new one: PN_SIGNATURE_RS256 with so many bits (1,024 to 8,192), or PN_SIGNATURE_EDDSA. RSA takes up to
+ * seconds: a job, or a tool. PN_FAILED: of another kind, of another size. */
+PN_MUST_CHECK enum pn_status pn_private_key_new(enum pn_signature_algorithm algorithm,
+						unsigned bits, struct pn_private_key **key_out,
+						struct pn_error *error);
+
+/* Appends it in PEM form (PKCS #8), which its caller wipes. PN_OK, PN_LIMIT, PN_FAILED. */
+PN_MUST_CHECK enum pn_status pn_private_key_write_pem(const struct pn_private_key *key,
+						      struct pn_buffer *out);
+
+/* Appends its public half as records publish it: SubjectPublicKeyInfo in DER for RSA (RFC 6376 section
+ * 3.6.1), the 32 bytes for Ed25519 (RFC 8463 section 4). PN_OK, PN_LIMIT, PN_FAILED. */
+PN_MUST_CHECK enum pn_status pn_private_key_public(const struct pn_private_key *key,
+						   struct pn_buffer *out);
+
 /* Sets *key to NULL; NULL inside is fine. */
 void pn_private_key_free(struct pn_private_key **key);
 

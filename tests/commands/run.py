@@ -16,6 +16,7 @@ sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, "..", "process"))
 
 from support import DOMAIN, Failure, Gateway, check, postern, send  # noqa: E402
+from keys import Keys
 from queue_commands import Queue, QueueByRoot  # noqa: E402
 from transfer import ByRoot, Transfers, ask  # noqa: E402
 from trials import Trials
@@ -153,7 +154,7 @@ def main():
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     return 1 if run_all(arguments.build, arguments.names, (Accounts, Queue, QueueByRoot, Transfers, ByRoot,
-                                                                Trials)) else 0
+                                                                Trials, Keys)) else 0
 
 
 if __name__ == "__main__":
