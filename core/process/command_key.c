@@ -32,11 +32,11 @@ const char *const pn_key_options[] = {
 
 static const char key_usage[] =
 	"usage: postern key new --domain NAME --selector NAME --file FILE [--algorithm NAME] "
-        "[--bits N]\n"
+	"[--bits N]\n"
 	"       postern key show --domain NAME --selector NAME --file FILE\n"
 	"\n"
 	"new writes a private key, readable by its owner alone, and never over a file that is "
-        "there.\n"
+	"there.\n"
 	"Both print the record that is to be put into DNS, as a line of a zone file.\n"
 	"  --algorithm NAME  rsa-sha256 (usual; everybody verifies it) or ed25519-sha256\n"
 	"  --bits N          of an RSA key: 1024 to 4096; usually 2048\n"
