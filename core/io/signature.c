@@ -160,19 +160,13 @@ static EVP_PKEY *key_from(const char *type, OSSL_PARAM_BLD *builder)
 	return key;
 }
 
-enum pn_status pn_public_key_rsa(struct pn_slice modulus, struct pn_slice exponent,
-                                 struct pn_public_key **key_out, struct pn_error *error)
+static EVP_PKEY *rsa_key(struct pn_slice modulus, struct pn_slice exponent)
 {
-	OSSL_PARAM_BLD *builder;
-	BIGNUM *n;
-	BIGNUM *e;
+	OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+	BIGNUM *n = BN_bin2bn((const unsigned char *)modulus.data, (int)modulus.size, NULL);
+	BIGNUM *e = BN_bin2bn((const unsigned char *)exponent.data, (int)exponent.size, NULL);
 	EVP_PKEY *key;
 
-	if (modulus.size > RSA_BITS_MAX / 8 + 1 || exponent.size > 8)
-		return pn_fail(error, "this RSA key is too large");
-	builder = OSSL_PARAM_BLD_new();
-	n = BN_bin2bn((const unsigned char *)modulus.data, (int)modulus.size, NULL);
-	e = BN_bin2bn((const unsigned char *)exponent.data, (int)exponent.size, NULL);
 	if (builder == NULL || n == NULL || e == NULL ||
 	    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) != 1 ||
 	    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) != 1)
@@ -180,7 +174,15 @@ enum pn_status pn_public_key_rsa(struct pn_slice modulus, struct pn_slice expone
 	key = key_from("RSA", builder);
 	BN_free(n);
 	BN_free(e);
-	return wrap(key, key_out, error);
+	return key;
+}
+
+enum pn_status pn_public_key_rsa(struct pn_slice modulus, struct pn_slice exponent,
+                                 struct pn_public_key **key_out, struct pn_error *error)
+{
+	if (modulus.size > RSA_BITS_MAX / 8 + 1 || exponent.size > 8)
+		return pn_fail(error, "this RSA key is too large");
+	return wrap(rsa_key(modulus, exponent), key_out, error);
 }
 
 enum pn_status pn_public_key_p256(struct pn_slice x, struct pn_slice y,
@@ -213,6 +215,65 @@ enum pn_status pn_public_key_ed25519(struct pn_slice bytes, struct pn_public_key
 	            key_out, error);
 }
 
+/* What a tag of DER holds, off the beginning of the rest. False: another tag, or no length that is
+ * written as it should be. */
+static bool take_der(struct pn_slice *rest, unsigned char tag, struct pn_slice *content_out)
+{
+	const unsigned char *at = (const unsigned char *)rest->data;
+	size_t begin = 2;
+	size_t size;
+
+	if (rest->size < 2 || at[0] != tag)
+		return false;
+	size = at[1];
+	if (size >= 0x80) {
+		begin += size - 0x80;
+		if (begin < 3 || begin > 4 || rest->size < begin)
+			return false;
+		size = begin == 3 ? at[2] : (size_t)at[2] << 8 | at[3];
+		if (size < (begin == 3 ? 0x80 : 0x100))
+			return false;
+	}
+	if (size > rest->size - begin)
+		return false;
+	*content_out = pn_slice_make(rest->data + begin, size);
+	*rest = pn_slice_behind(*rest, begin + size);
+	return true;
+}
+
+/* A number above zero, without the byte that keeps it there. */
+static bool take_der_number(struct pn_slice *rest, struct pn_slice *number_out)
+{
+	if (!take_der(rest, 0x02, number_out) || number_out->size == 0)
+		return false;
+	if (number_out->data[0] == 0)
+		*number_out = pn_slice_behind(*number_out, 1);
+	else if ((unsigned char)number_out->data[0] >= 0x80)
+		return false;
+	return number_out->size > 0;
+}
+
+/*
+ * A key as it nearly always is written: OpenSSL's reader of all forms takes ten times as long as
+ * the verification. NULL: it is in another form, or none.
+ */
+static EVP_PKEY *usual_rsa_key(struct pn_slice bytes)
+{
+	static const char algorithm[] = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+	struct pn_slice rest = bytes, whole, kind, bits, pair, modulus, exponent;
+
+	if (!take_der(&rest, 0x30, &whole) || rest.size > 0 || !take_der(&whole, 0x30, &kind) ||
+	    kind.size != sizeof(algorithm) - 1 || memcmp(kind.data, algorithm, kind.size) != 0 ||
+	    !take_der(&whole, 0x03, &bits) || whole.size > 0 || bits.size == 0 || bits.data[0] != 0)
+		return NULL;
+	bits = pn_slice_behind(bits, 1);
+	if (!take_der(&bits, 0x30, &pair) || bits.size > 0 || !take_der_number(&pair, &modulus) ||
+	    !take_der_number(&pair, &exponent) || pair.size > 0 ||
+	    modulus.size > RSA_BITS_MAX / 8 + 1 || exponent.size > 8)
+		return NULL;
+	return rsa_key(modulus, exponent);
+}
+
 enum pn_status pn_public_key_rsa_der(struct pn_slice bytes, unsigned least_bits,
                                      struct pn_public_key **key_out, struct pn_error *error)
 {
@@ -222,7 +283,9 @@ enum pn_status pn_public_key_rsa_der(struct pn_slice bytes, unsigned least_bits,
 	if (bytes.size == 0 || bytes.size > RSA_DER_MAX)
 		return pn_fail(error, "this is no RSA key");
 	ERR_clear_error();
-	key = d2i_PUBKEY(NULL, &at, (long)bytes.size);
+	key = usual_rsa_key(bytes);
+	if (key == NULL)
+		key = d2i_PUBKEY(NULL, &at, (long)bytes.size);
 	if (key == NULL) {
 		ERR_clear_error();
 		at = (const unsigned char *)bytes.data;
