@@ -12,6 +12,7 @@
 #include <postern/text.h>
 #include <postern/ticket.h>
 
+#include "io/answers.h"
 #include "io/loop.h"
 
 #include <arpa/inet.h>
@@ -249,6 +250,8 @@ static void resolved(void *user, int status, struct ub_result *result)
 		query->answer.outcome = PN_DNS_FOUND;
 		query->answer.secure = result->secure;
 		query->answer.ttl_seconds = result->ttl > 0 ? (uint32_t)result->ttl : 0;
+		query->answer.records = query->records;
+		pn_answers_keep(&query->answer, pn_clock_monotonic_ms());
 		answer_query(query);
 	} else if (result->rcode == 3) {
 		query->answer.outcome = PN_DNS_NO_NAME;
@@ -530,6 +533,12 @@ void pn_resolver_ask(const struct pn_dns_question *question, struct pn_ticket ti
 		answer_query(query);
 		return;
 	}
+	if (pn_answers_find(&query->answer.question, pn_clock_monotonic_ms(), arena,
+	                    &query->answer)) {
+		query->records = (struct pn_dns_record *)(uintptr_t)query->answer.records;
+		answer_query(query);
+		return;
+	}
 	join(query);
 	query->deadline = pn_timer_new(deadline_passed, query);
 	pn_timer_set(query->deadline, resolver.settings.deadline_ms);
@@ -551,6 +560,7 @@ void pn_resolver_stop(void)
 	for (size_t i = 0; i < resolver.silent_count; i++)
 		free(resolver.silent_names[i]);
 	resolver.silent_count = 0;
+	pn_answers_forget();
 }
 
 enum pn_status pn_dns_type_of(struct pn_slice word, enum pn_dns_type *type_out)

@@ -5,7 +5,8 @@
 
 int main(void)
 {
-	static Suite *(*const suites[])(void) = {frame_line_suite, frame_dot_suite, NULL};
+	static Suite *(*const suites[])(void) = {frame_line_suite, frame_dot_suite, answers_suite,
+	                                         NULL};
 
 	return run_suites(suites);
 }

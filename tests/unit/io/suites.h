@@ -7,5 +7,6 @@
 
 Suite *frame_line_suite(void);
 Suite *frame_dot_suite(void);
+Suite *answers_suite(void);
 
 #endif
