@@ -36,6 +36,16 @@ module "deliver_smtp" {}
 module "store_local" { as = "local" }
 module "auth_file" { path = "/etc/postern/users" }
 
+-- Who really sent what strangers bring (SPF, DKIM, DMARC, ARC), which policies read as message.auth and
+-- readers as Authentication-Results; authentication.lua follows what the owners of domains want.
+module "spf" {}
+module "iprev" {}
+module "dkim" {}
+module "arc" {}
+module "dmarc" {}
+module "authentication_results" {}
+
 -- What is asked of strangers, and who may send as whom.
 policy { "/usr/share/postern/scripts/inbound.lua", allow = { "dns" } }
+policy "/usr/share/postern/scripts/authentication.lua"
 policy "/usr/share/postern/scripts/sender_identity.lua"

@@ -29,5 +29,15 @@ destination { "slow.example.net", connections = 2, messages_per_minute = 60 }
 module "store_local" { as = "queue" }
 module "auth_file" { path = "/etc/postern/users" }
 
+-- Who really sent what strangers bring (SPF, DKIM, DMARC, ARC), which policies read as message.auth and
+-- readers as Authentication-Results; authentication.lua follows what the owners of domains want.
+module "spf" {}
+module "iprev" {}
+module "dkim" {}
+module "arc" {}
+module "dmarc" {}
+module "authentication_results" {}
+
 policy { "/etc/postern/inbound.lua", allow = { "dns" } }
+policy "/etc/postern/authentication.lua"
 policy "/etc/postern/routes.lua"
