@@ -436,6 +436,16 @@ static void give_answer(struct pn_transaction *transaction)
 	pn_ticket_answer(transaction->answer_ticket, PN_ANSWER_ACCEPTED, PN_OK, result, NULL, NULL);
 }
 
+/* Whether anybody is left that the message is for. */
+static bool is_wanted(const struct pn_transaction *transaction)
+{
+	const struct pn_recipient *recipient = transaction->recipients;
+
+	while (recipient != NULL && recipient->is_settled)
+		recipient = recipient->next;
+	return recipient != NULL;
+}
+
 static void run_step(struct pn_transaction *transaction)
 {
 	struct pn_stage_request request;
@@ -464,7 +474,11 @@ static void run_step(struct pn_transaction *transaction)
 		ask_recipients(transaction, PN_STAGE_RECIPIENT_DECIDE);
 		break;
 	case PN_STEP_CHANGE:
-		ask_message(transaction, PN_STAGE_MESSAGE_CHANGE);
+		/* A hook that cannot change what nobody gets has nothing to fail at. */
+		if (is_wanted(transaction))
+			ask_message(transaction, PN_STAGE_MESSAGE_CHANGE);
+		else
+			go_to(transaction, PN_STEP_EXPAND);
 		break;
 	case PN_STEP_EXPAND:
 		expand_recipients(transaction);

@@ -132,6 +132,15 @@ static const char *fate(const struct model *model, const struct letter *letter, 
 	}
 }
 
+static bool is_wanted(const struct model *model)
+{
+	size_t i = 0;
+
+	while (i < model->now.count && model->now.is_disposed[i])
+		i++;
+	return i < model->now.count && !model->now.is_discarded;
+}
+
 /* The message is whole. One answer, or, for LMTP and PRDR, one for each recipient. */
 static void expect_answer(const struct model *model, const struct letter *letter, unsigned place,
                           struct expectation *expectation)
@@ -152,6 +161,11 @@ static void expect_answer(const struct model *model, const struct letter *letter
 	if (letter->stage == PN_STAGE_MESSAGE_DECIDE &&
 	    (judged == PN_VERDICT_CONTINUE || judged == PN_VERDICT_DISCARD))
 		judged = letter->verdict;
+	/* What nobody gets is not changed. Refusing is not for this stage: a hook that does has
+	 * failed, and the message waits. */
+	if (letter->stage == PN_STAGE_MESSAGE_CHANGE && judged == PN_VERDICT_CONTINUE &&
+	    is_wanted(model))
+		judged = PN_VERDICT_DEFER;
 	if (judged == PN_VERDICT_DROP) {
 		expectation->closes = true;
 		return;
